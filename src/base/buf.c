@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/cursor.h"
 #include "base/mem.h"
 
 #include "base/banned.h"
@@ -37,7 +38,7 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
     }
     if (n > b->cap - b->len || b->p == NULL) {
         size_t want = b->len + n;
-        size_t cap = b->cap == 0 ? FIRST_CAP : b->cap;
+        size_t cap = b->cap > 0 ? b->cap : b->max < FIRST_CAP ? b->max : FIRST_CAP;
         while (cap < want) {
             cap = cap > b->max / 2 ? b->max : cap * 2;
         }
@@ -73,6 +74,10 @@ void buf_addf(struct buf *b, const char *fmt, ...)
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
     ASSERT(n >= 0);
+    if (b->bad || (size_t)n > b->max - b->len) {
+        b->bad = true;
+        return;
+    }
     /* vsnprintf writes a NUL as well, so one byte more than we keep must fit. */
     char small[256];
     char *text = (size_t)n < sizeof small ? small : mem_array((size_t)n + 1, 1);
@@ -88,12 +93,9 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 void buf_add_u64(struct buf *b, uint64_t v)
 {
     uint8_t digits[20];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (uint8_t)('0' + v % 10);
-        v /= 10;
-    } while (v > 0);
-    buf_add(b, span_of(digits + at, sizeof digits - at));
+    struct wr w = wr_over(digits, sizeof digits);
+    wr_dec(&w, v);
+    buf_add(b, wr_span(&w));
 }
 
 void buf_add_hex(struct buf *b, struct span s)

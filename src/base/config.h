@@ -1,10 +1,12 @@
 /* config.h: the configuration: one struct, one schema table, YAML and environment in.
  *
- * Schema   CONFIG_KEYS in config.c is the single list of keys (key, type, place, default, range,
- *          help). An unknown key, a wrong type, a value out of range or a key given twice is an
- *          error with its line; all errors of a file are reported at once.
+ * Schema   config_schema.c is the single list of keys (key, type, place, default, range, help). An
+ *          unknown key, a wrong type, a value out of range or a key given twice is an error with
+ *          its line; all errors of a file are reported at once.
  * Order    defaults, then the file, then ROOKERY_* variables (ROOKERY_TRACKER__MODE=private;
- *          lists: comma-separated; api.tokens: ROOKERY_API__TOKENS__<LABEL>).
+ *          lists: comma-separated or as in YAML, "[a, b]"; ROOKERY_API__TOKENS__<LABEL>).
+ * Reserved keys of parts that are still to come are checked as all others and then have no effect.
+ * Limits   CONFIG_LIST_MAX entries in a list; CONFIG_TOKEN_MAX bytes in a token.
  * Memory   everything config_load fills belongs to the config; config_release frees it.
  */
 #ifndef BASE_CONFIG_H
@@ -15,10 +17,15 @@
 #include <stdint.h>
 
 #include "base/assert.h"
-#include "base/buf.h"
 #include "base/endpoint.h"
 #include "base/log.h"
 #include "base/span.h"
+
+enum {
+    CONFIG_LIST_MAX = 64,
+    CONFIG_TOKEN_MAX = 512,
+    CONFIG_OPEN_TOKEN_MIN = 16, /* characters, once the API listens beyond loopback */
+};
 
 struct endpoint_list {
     struct endpoint *at;
@@ -62,8 +69,8 @@ struct config {
         char *tls_key;
         uint32_t workers; /* 0: one a core */
         uint32_t announce_interval_s;
-        uint32_t min_announce_interval_s;
-        uint32_t peer_timeout_s; /* 0: twice the interval + 10 % */
+        uint32_t min_announce_interval_s; /* never above announce_interval_s */
+        uint32_t peer_timeout_s;          /* as configured; use config_peer_timeout_s */
         uint32_t max_numwant;
         uint32_t max_scrape;
         uint32_t connection_id_lifetime_s;
@@ -90,11 +97,12 @@ struct config {
     } api;
 };
 
-/* One complaint: "FILE:LINE: KEY: what is wrong", without the newline. Environment variables are
- * named in place of FILE:LINE. */
+/* One complaint: "FILE:LINE: KEY: what is wrong", without the newline. An environment variable is
+ * named in place of FILE:LINE. No complaint shows a token or a connection string. */
 typedef void (*config_complain)(void *ctx, const char *text);
 
-/* Fill *out from defaults, the YAML text and the environment (NULL-terminated "NAME=value" list).
+/* Fill *out from defaults, the YAML text and the environment (NULL-terminated "NAME=value" list;
+ * NULL: none).
  *
  * file     the name that complaints show.
  * returns  0, or ERR_INVALID after every complaint was made; *out is filled and must be released
@@ -102,10 +110,18 @@ typedef void (*config_complain)(void *ctx, const char *text);
  */
 MUST_CHECK int config_load(struct config *out, const char *file, struct span yaml,
                            const char *const *environment, config_complain complain, void *ctx);
+
+/* A zeroed config may be released too. */
 void config_release(struct config *c);
 
-/* The schema for documentation and tests: the key at index i ("tracker.mode"), NULL at the end. */
+/* tracker.peer_timeout, or what its default stands for: twice the announce interval + 10 %. */
+uint32_t config_peer_timeout_s(const struct config *c);
+
+/* The schema for documentation and tests: the key at index i ("tracker.mode"), NULL at the end.
+ * The others are for an i that has a name. */
 const char *config_key_name(size_t i);
 const char *config_key_help(size_t i);
+/* True for a key that is accepted and checked, and has no effect yet. */
+bool config_key_reserved(size_t i);
 
 #endif

@@ -45,7 +45,7 @@ static inline struct span rd_bytes(struct rd *r, size_t n)
         return (struct span){NULL, 0};
     }
     struct span s = {r->p, n};
-    r->p += n;
+    r->p = n == 0 ? r->p : r->p + n; /* p may be NULL */
     return s;
 }
 
@@ -98,7 +98,7 @@ static inline uint64_t rd_u64(struct rd *r)
 
 static inline struct wr wr_over(void *p, size_t n)
 {
-    return (struct wr){p, (uint8_t *)p + n, p, false};
+    return (struct wr){p, p == NULL ? NULL : (uint8_t *)p + n, p, false};
 }
 
 static inline size_t wr_len(const struct wr *w)
@@ -124,7 +124,7 @@ static inline uint8_t *wr_reserve(struct wr *w, size_t n)
         return NULL;
     }
     uint8_t *at = w->p;
-    w->p += n;
+    w->p = n == 0 ? w->p : w->p + n; /* p may be NULL */
     return at;
 }
 

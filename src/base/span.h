@@ -69,4 +69,21 @@ static inline struct span span_cut(struct span s, uint8_t c, struct span *rest)
     return span_sub(s, 0, at);
 }
 
+static inline bool byte_is_space(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* s without blanks and line ends at either end. */
+static inline struct span span_trim(struct span s)
+{
+    while (s.n > 0 && byte_is_space(s.p[0])) {
+        s = span_sub(s, 1, s.n);
+    }
+    while (s.n > 0 && byte_is_space(s.p[s.n - 1])) {
+        s.n--;
+    }
+    return s;
+}
+
 #endif
