@@ -12,6 +12,8 @@
 #include "base/span.h"
 #include "proto/announce.h"
 
+enum { HTTP_SCRAPE_MAX = 100 }; /* hashes that http_scrape_reply_encode takes at most */
+
 enum http_tracker_route {
     HTTP_ROUTE_NONE, /* some other path */
     HTTP_ROUTE_ANNOUNCE,
@@ -21,8 +23,9 @@ enum http_tracker_route {
 };
 
 /* The path of a request target ("?..." cut off by the caller): /announce, /announce/KEY,
- * /KEY/announce and the same for scrape. *key is borrowed from path, empty when there is none;
- * it is whatever the path has in that place, %-encoding untouched. */
+ * /KEY/announce and the same for scrape; one slash at the end changes nothing. *key is borrowed
+ * from path, empty when there is none; it is whatever the path has in that place, %-encoding
+ * untouched. */
 enum http_tracker_route http_tracker_route(struct span path, struct span *key);
 
 /* Decode the query of an announce ("info_hash=...&peer_id=...", without the "?").
@@ -31,7 +34,9 @@ enum http_tracker_route http_tracker_route(struct span path, struct span *key);
  *          ("info_hash must be 20 bytes"). Required: info_hash, peer_id, port (1..65535).
  * rules    only %XX is decoded, '+' stays '+'; the first of a repeated name wins; empty pieces and
  *          unknown names are skipped; no left: UINT64_MAX; an unknown event is EVENT_NONE; numwant
- *          may be negative (NUMWANT_UNSET). out->key and out->from are left empty.
+ *          may be negative (NUMWANT_UNSET) and is cut to INT32_MAX; of ip, ipv4 and ipv6 the first
+ *          that is an address counts. out->key and out->from are left empty. After an error *out
+ *          is not to be used.
  */
 int http_announce_decode(struct announce_req *out, struct span query, const char **why);
 
@@ -44,7 +49,9 @@ void http_announce_encode(struct wr *w, const struct announce_req *req);
 void http_scrape_encode(struct wr *w, const struct infohash *hashes, size_t n);
 
 /* Bencoded bodies, keys sorted. compact: peers as one string (and peers6 when there are any),
- * else as a list of dictionaries {ip, peer id (unless the ids are NULL), port}. */
+ * else as a list of dictionaries {ip, peer id (unless the ids are NULL), port} over both families.
+ * A scrape reply has each hash once, whatever order and repetition hashes has; flags only when
+ * min_request_interval_s is not 0. */
 void http_announce_reply_encode(struct wr *w, const struct announce_reply *reply, bool compact);
 void http_scrape_reply_encode(struct wr *w, const struct infohash *hashes,
                               const struct scrape_counts *counts, size_t n,
@@ -57,7 +64,9 @@ struct http_reply_limits {
 };
 
 /* What a client receives: a reply or a failure. Peers of the dictionary form are written in wire
- * form into room (its unused end is given back), so that both forms read the same. */
+ * form into room (its unused end is given back), so that both forms read the same; those without
+ * an IP address or a port are left out. Numbers that are absent or odd are 0. Spans are borrowed
+ * from the body and the room. */
 struct http_reply {
     bool failed;
     struct announce_reply reply;
@@ -67,11 +76,13 @@ struct http_reply {
     bool has_external_ip;
 };
 
-/* returns body.n, or ERR_MALFORMED / ERR_LIMIT with *why. Tolerant of unsorted keys. */
+/* returns body.n, or ERR_MALFORMED / ERR_LIMIT with *why. Tolerant of unsorted keys and of bytes
+ * behind the dictionary. */
 ssize_t http_announce_reply_decode(struct http_reply *out, struct span body, struct wr *room,
                                    const struct http_reply_limits *limits, const char **why);
 
-/* Finds hash in a scrape reply; ERR_NOT_FOUND when it is not there. */
+/* Finds hash in a scrape reply. Returns 0, ERR_NOT_FOUND when it is not there, or ERR_MALFORMED,
+ * both with *why. */
 int http_scrape_reply_find(struct scrape_counts *out, struct span body, const struct infohash *hash,
                            const char **why);
 

@@ -49,12 +49,14 @@ struct udp_request {
  *          are filled even then, so that a verified sender can be told.
  * options  0 ends them, 1 is skipped, 2 is URL data (several are joined), others are skipped by
  *          their length. Bytes behind the end option are ignored.
+ * scrape   of more than UDP_SCRAPE_WIRE_MAX hashes the first ones are given; none is not an error.
  * numwant  a negative number becomes NUMWANT_UNSET. An event above 3 is EVENT_NONE.
  */
 ssize_t udp_request_decode(struct udp_request *out, struct span datagram, const char **why);
 
 /* The access key in BEP 41 URL data: "/KEY", "/announce/KEY" or "/KEY/announce", a "?query"
- * behind it is ignored. Empty when there is none ("/announce", "/", ""). Borrowed from url_data. */
+ * behind it is ignored, and so is one slash at the end. Empty when there is none ("/announce", "/",
+ * ""). Borrowed from url_data. */
 struct span udp_url_key(struct span url_data);
 
 void udp_connect_encode(struct wr *w, uint32_t transaction_id);
@@ -72,7 +74,7 @@ void udp_scrape_reply_encode(struct wr *w, uint32_t transaction_id,
                              const struct scrape_counts *counts, size_t n);
 void udp_error_encode(struct wr *w, uint32_t transaction_id, struct span text);
 
-/* What a client receives. counts points into the datagram's own numbers, decoded on demand. */
+/* What a client receives. Spans are borrowed from the datagram. */
 struct udp_reply {
     uint32_t action;
     uint32_t transaction_id;
@@ -82,11 +84,11 @@ struct udp_reply {
     struct span error;              /* error: the text */
 };
 
-/* v6: the datagram came over IPv6, so that peers have 18 bytes. Returns bytes used, or
- * ERR_MALFORMED with *why. An unknown action is returned as such. */
+/* v6: the datagram came over IPv6, so that peers have 18 bytes. Returns bytes used (a cut-short
+ * last peer or count is not), or ERR_MALFORMED with *why. An unknown action is returned as such. */
 ssize_t udp_reply_decode(struct udp_reply *out, struct span datagram, bool v6, const char **why);
 
-/* The i-th entry of a scrape reply. */
+/* The i-th entry of a scrape reply, i < scrape.n / 12. */
 struct scrape_counts udp_scrape_at(struct span scrape, size_t i);
 
 #endif
