@@ -4,6 +4,7 @@
  *           callback put into the batch leave with one sendmmsg -> again, at most UDP_TURN_BATCHES
  *           times a turn, so that other sockets of the loop get theirs.
  * Memory    everything is allocated by udp_open; nothing on the way of a datagram.
+ * Source    an answer leaves from the address that its datagram was sent to, on wildcards too.
  * Full      an answer that the kernel does not take (EAGAIN and the like) is dropped and counted.
  * Thread    all calls on the loop's thread.
  */
