@@ -9,7 +9,9 @@
  * Callbacks exactly once for every accepted call, never from inside the call; rows and texts are
  *           borrowed for the callback. A call that returns a negative code never calls back.
  * Limits    STORE_QUEUE_MAX commands, STORE_TIMEOUT_MS each (then the connection is dropped and
- *           all in flight fail).
+ *           all in flight fail); a statement may run for 8 s.
+ * Unknown   a command that fails with ERR_UNAVAILABLE while in flight may have been carried out.
+ *           on_reload_needed, once the connections are back, brings memory in line.
  */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
@@ -25,7 +27,13 @@
 #include "base/ids.h"
 #include "base/span.h"
 
-enum { STORE_QUEUE_MAX = 1024, STORE_TIMEOUT_MS = 10000, STORE_STARTUP_S = 30 };
+enum {
+    STORE_QUEUE_MAX = 1024,
+    STORE_TIMEOUT_MS = 10000,
+    STORE_STARTUP_S = 30,
+    STORE_CLOSE_MS = 2000,    /* how long store_close waits for what is in flight */
+    STORE_BULK_MAX = 1000000, /* rows of one call; beyond: ERR_LIMIT */
+};
 
 struct store;
 
@@ -38,9 +46,10 @@ struct store_key {
     int64_t created_unix_s;
 };
 
-/* What changed in the database, made here or by another process. */
+/* What changed in the database. Calls come in the order of the commits: what was changed through
+ * this store is reported just before its done callback, what others changed is read again first. */
 struct store_watch {
-    /* These hashes / keys may have changed: the store has read what is in the database now. */
+    /* These hashes / keys may have changed: this is what is in the database now. */
     void (*on_whitelist)(void *ctx, const struct infohash *present, size_t n_present,
                          const struct infohash *absent, size_t n_absent);
     void (*on_key)(void *ctx, const struct store_key *present, size_t n_present,
@@ -57,16 +66,20 @@ struct store_completed {
     uint32_t n;
 };
 
-/* url: libpq connection string without a host name to resolve, or with one (it is resolved before
- * the first connection, in the thread pool). Connects in the background; watch is copied. */
+/* url: libpq connection string; host names in it are resolved in the thread pool before each try
+ * to connect. Connects in the background; watch is copied. ERR_INVALID with e: not a connection
+ * string. */
 MUST_CHECK int store_open(struct store **out, uv_loop_t *loop, const char *url,
                           const struct store_watch *watch, struct err *e);
-/* Waits for what is in flight, then closes; on_closed exactly once, after which s is gone. */
+/* Waits for what is in flight (at most STORE_CLOSE_MS, then it fails), cancels a load, closes;
+ * on_closed exactly once, after which s is gone. The watch is not called any more. */
 void store_close(struct store *s, void (*on_closed)(void *ctx), void *ctx);
+/* No call of the watch from now on: its context may go before the store does. */
+void store_unwatch(struct store *s);
 bool store_is_available(const struct store *s);
 
 /* status 0 after the commit; ERR_UNAVAILABLE, ERR_EXISTS (unique constraint), ERR_NO_SPACE,
- * ERR_DATABASE (with e). e is NULL when status is 0. */
+ * ERR_INVALID (the schema refuses the value), ERR_DATABASE (with e). e is NULL when status is 0. */
 typedef void (*store_done)(void *ctx, int status, const struct err *e);
 /* n: rows that were really changed. */
 typedef void (*store_changed)(void *ctx, int status, size_t n, const struct err *e);
@@ -95,8 +108,8 @@ MUST_CHECK int store_completed_add(struct store *s, const struct store_completed
                                    store_completed_done done, void *ctx);
 
 /* load.c: everything, streamed by COPY over a connection of its own in one snapshot. The row
- * callbacks come in batches over many turns of the loop; done last, with 0 or why it broke. One
- * load at a time: ERR_IN_USE. */
+ * callbacks come in batches over many turns of the loop; done last, with 0 or why it broke
+ * (ERR_CANCELED: store_close). One load at a time: ERR_IN_USE. */
 struct store_load {
     void (*on_whitelist)(void *ctx, const struct infohash *hash);
     void (*on_key)(void *ctx, const struct store_key *key);

@@ -1,0 +1,317 @@
+/* Everything, by COPY.
+ *
+ * Happy path: a connection of its own → BEGIN (one snapshot) → COPY each table in binary → rows are
+ * parsed and handed over as they come → COMMIT → connection closed → done(0).
+ *
+ * Slices: rows are handed over for at most LOAD_SLICE_NS in one turn of the loop. When there are
+ * more, reading stops and the timer goes on in the next turn, after everybody else had theirs.
+ *
+ * Failures: connection refused or lost, an error of the server, a row that makes no sense, silence
+ * for STORE_TIMEOUT_MS: connection closed, done with the first reason. load_cancel: ERR_CANCELED.
+ *
+ * At the end: connection and timer are closed, s->load is NULL, then done; if the store is closing
+ * it is told.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cursor.h"
+#include "base/mem.h"
+#include "store/pg_err.h"
+#include "store/store_impl.h"
+
+#include "base/banned.h"
+
+enum { LOAD_SLICE_NS = 1000000, LOAD_ROWS_A_LOOK = 32 };
+
+/* One row of each table in binary COPY: number of columns, then length and bytes of each. */
+struct load_step {
+    const char *sql;
+    int n_columns; /* 0: no rows */
+    bool (*row)(struct load *l, const struct span *cells);
+    bool completed_only;
+};
+
+struct load {
+    struct store *s;
+    struct store_load what;
+    struct pg_conn conn;
+    uv_timer_t timer; /* end of the silence that is allowed, or at once when sliced */
+    size_t step;
+    bool copying;
+    bool sliced; /* rows are left, the timer goes on with them */
+    bool header_seen;
+    bool finished;
+    int status;
+    struct err error;
+    unsigned open_parts;
+};
+
+static void load_on_input(void *ctx);
+
+/* ---- rows --------------------------------------------------------------------------------- */
+
+static bool row_whitelist(struct load *l, const struct span *cells)
+{
+    struct infohash hash;
+    if (cells[0].n != sizeof hash.b) {
+        return false;
+    }
+    memcpy(hash.b, cells[0].p, sizeof hash.b);
+    l->what.on_whitelist(l->what.ctx, &hash);
+    return true;
+}
+
+static bool row_key(struct load *l, const struct span *cells)
+{
+    struct store_key key;
+    if (!store_key_from_cells(&key, cells)) {
+        return false;
+    }
+    l->what.on_key(l->what.ctx, &key);
+    return true;
+}
+
+static bool row_completed(struct load *l, const struct span *cells)
+{
+    struct store_completed count;
+    if (!store_completed_from_cells(&count, cells[0], cells[1])) {
+        return false;
+    }
+    l->what.on_completed(l->what.ctx, &count);
+    return true;
+}
+
+static const struct load_step steps[] = {
+    {"BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", 0, NULL, false},
+    {"COPY (SELECT info_hash FROM whitelist) TO STDOUT (FORMAT binary)", 1, row_whitelist, false},
+    {"COPY (SELECT " STORE_KEY_COLUMNS " FROM access_keys) TO STDOUT (FORMAT binary)",
+     STORE_KEY_N_COLUMNS, row_key, false},
+    {"COPY (SELECT info_hash, completed FROM completed_counts) TO STDOUT (FORMAT binary)", 2,
+     row_completed, true},
+    {"COMMIT", 0, NULL, false},
+};
+
+enum { LOAD_STEPS = sizeof steps / sizeof *steps };
+
+static bool load_header(struct load *l, struct rd *r)
+{
+    static const struct span signature = SPAN("PGCOPY\n\377\r\n\0");
+    if (!l->header_seen) {
+        bool same = span_eq(rd_bytes(r, signature.n), signature);
+        (void)rd_u32(r); /* flags */
+        (void)rd_bytes(r, rd_u32(r));
+        l->header_seen = true;
+        return same && !r->bad;
+    }
+    return true;
+}
+
+/* One CopyData message: the header once, then whole rows, in the end a trailer of -1. */
+static bool load_message(struct load *l, struct span message)
+{
+    struct rd r = rd_over(message);
+    if (!load_header(l, &r)) {
+        return false;
+    }
+    while (rd_left(&r) > 0) {
+        struct span cells[STORE_KEY_N_COLUMNS];
+        uint16_t n = rd_u16(&r);
+        if (n == UINT16_MAX) {
+            return rd_left(&r) == 0;
+        }
+        if (n != steps[l->step].n_columns) {
+            return false;
+        }
+        for (uint16_t i = 0; i < n; i++) {
+            uint32_t len = rd_u32(&r);
+            cells[i] = len == UINT32_MAX ? span_of(NULL, 0) : rd_bytes(&r, len); /* NULL: -1 */
+        }
+        if (r.bad || !steps[l->step].row(l, cells)) {
+            return false;
+        }
+    }
+    return !r.bad;
+}
+
+/* ---- ends --------------------------------------------------------------------------------- */
+
+static void load_part_closed(struct load *l)
+{
+    if (--l->open_parts > 0) {
+        return;
+    }
+    struct store *s = l->s;
+    s->load = NULL;
+    l->what.done(l->what.ctx, l->status, l->status < 0 ? &l->error : NULL);
+    free(l);
+    if (s->closing && s->open_parts > 0) {
+        store_part_closed(s);
+    }
+}
+
+static void load_on_conn_closed(struct pg_conn *conn)
+{
+    load_part_closed(container_of(conn, struct load, conn));
+}
+
+static void load_on_timer_closed(uv_handle_t *handle)
+{
+    load_part_closed(container_of(handle, struct load, timer));
+}
+
+static void load_finish(struct load *l, int status, const struct err *e)
+{
+    if (l->finished) {
+        return;
+    }
+    l->finished = true;
+    l->status = status;
+    if (e != NULL) {
+        l->error = *e;
+    }
+    l->open_parts = 2;
+    pg_conn_close(&l->conn, load_on_conn_closed);
+    uv_close((uv_handle_t *)&l->timer, load_on_timer_closed);
+}
+
+static void load_fail(struct load *l, int code, const char *why)
+{
+    struct err e;
+    (void)err_set(&e, code, "load: %s", why);
+    load_finish(l, code, &e);
+}
+
+static void load_fail_pg(struct load *l)
+{
+    struct err e;
+    (void)pg_conn_err(l->conn.pg, &e);
+    load_fail(l, ERR_UNAVAILABLE, e.msg);
+}
+
+void load_cancel(struct load *l)
+{
+    load_fail(l, ERR_CANCELED, "canceled");
+}
+
+/* ---- going on ----------------------------------------------------------------------------- */
+
+static void load_on_timer(uv_timer_t *timer)
+{
+    struct load *l = container_of(timer, struct load, timer);
+    if (!l->sliced) {
+        load_fail(l, ERR_UNAVAILABLE, "the database fell silent");
+        return;
+    }
+    l->sliced = false;
+    pg_conn_pause(&l->conn, false);
+    load_on_input(l);
+}
+
+static void load_send(struct load *l)
+{
+    while (l->step < LOAD_STEPS && steps[l->step].completed_only && !l->what.with_completed) {
+        l->step++;
+    }
+    l->header_seen = false;
+    if (l->step == LOAD_STEPS) {
+        load_finish(l, 0, NULL);
+    } else if (PQsendQuery(l->conn.pg, steps[l->step].sql) != 1) {
+        load_fail_pg(l);
+    } else {
+        pg_conn_flush(&l->conn);
+    }
+}
+
+/* Rows that libpq has. Returns true when the COPY is over. */
+static bool load_rows(struct load *l)
+{
+    const uint64_t start_ns = uv_hrtime();
+    for (unsigned n_rows = 1;; n_rows++) {
+        char *row = NULL;
+        int len = PQgetCopyData(l->conn.pg, &row, 1);
+        if (len <= 0) {
+            return len < 0; /* the result that follows says whether it went well */
+        }
+        bool good = load_message(l, span_of(row, (size_t)len));
+        PQfreemem(row);
+        if (!good) {
+            load_fail(l, ERR_DATABASE, "a row makes no sense");
+            return false;
+        }
+        if (n_rows % LOAD_ROWS_A_LOOK == 0 && uv_hrtime() - start_ns > LOAD_SLICE_NS) {
+            l->sliced = true;
+            pg_conn_pause(&l->conn, true);
+            /* Not 0: libuv would run such a timer again in the same turn. */
+            (void)uv_timer_start(&l->timer, load_on_timer, 1, 0);
+            return false;
+        }
+    }
+}
+
+/* The result of a step, or NULL at its end. */
+static void load_result(struct load *l, PGresult *res)
+{
+    const ExecStatusType status = PQresultStatus(res);
+    struct err e;
+    if (res == NULL) {
+        l->step++;
+        load_send(l);
+    } else if (status == PGRES_COPY_OUT) {
+        l->copying = true;
+    } else if (status != PGRES_COMMAND_OK) {
+        (void)pg_result_err(res, &e);
+        load_fail(l, e.code, e.msg);
+    }
+    PQclear(res);
+}
+
+static void load_on_input(void *ctx)
+{
+    struct load *l = ctx;
+    if (!l->finished && !l->sliced) {
+        (void)uv_timer_start(&l->timer, load_on_timer, STORE_TIMEOUT_MS, 0);
+    }
+    while (!l->finished && !l->sliced) {
+        if (l->copying) {
+            if (!load_rows(l)) {
+                return;
+            }
+            l->copying = false;
+        } else if (PQisBusy(l->conn.pg) != 0) {
+            return;
+        } else {
+            load_result(l, PQgetResult(l->conn.pg));
+        }
+    }
+}
+
+static void load_on_up(void *ctx)
+{
+    load_send(ctx);
+}
+
+static void load_on_lost(void *ctx, const struct err *e)
+{
+    load_fail(ctx, ERR_UNAVAILABLE, e->msg);
+}
+
+int store_load(struct store *s, const struct store_load *load)
+{
+    if (s->closing) {
+        return ERR_UNAVAILABLE;
+    }
+    if (s->load != NULL) {
+        return ERR_IN_USE;
+    }
+    struct load *l = mem_new(struct load);
+    l->s = s;
+    l->what = *load;
+    const struct pg_conn_events events = {load_on_up, load_on_input, load_on_lost, l};
+    pg_conn_init(&l->conn, s->loop, &s->load_params, &events);
+    l->conn.once = true;
+    ASSERT(uv_timer_init(s->loop, &l->timer) == 0);
+    s->load = l;
+    pg_conn_start(&l->conn);
+    return 0;
+}
