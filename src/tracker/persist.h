@@ -1,10 +1,13 @@
 /* persist.h: between the tracker's memory and the database, on the main loop.
  *
  * Start     loads whitelist, keys and completed counts; started comes once, when they are in.
- * Changes   of other processes (store_watch) reach the tracker within a second; after an outage,
- *           and on persist_reload, everything is loaded again beside the running tracker.
+ * Changes   made through the store or by other processes (store_watch) reach the tracker within a
+ *           second; after an outage, and on persist_reload, whitelist and keys are loaded again
+ *           beside the running tracker.
  * Counts    completed counts and last uses go to the database every PERSIST_FLUSH_MS in one
- *           statement each; what cannot be stored is given back and tried again.
+ *           statement each; what cannot be stored is given back and tried again. When a connection
+ *           dies with the statement in flight, a count may be added twice, but none is lost.
+ * Limits    PERSIST_WAITERS_MAX reloads asked for at a time; PERSIST_BATCH rows a statement.
  */
 #ifndef TRACKER_PERSIST_H
 #define TRACKER_PERSIST_H
@@ -20,7 +23,12 @@
 struct tracker;
 struct persist;
 
-enum { PERSIST_FLUSH_MS = 2000 };
+enum {
+    PERSIST_FLUSH_MS = 2000,
+    PERSIST_CLOSE_MS = 3000,
+    PERSIST_WAITERS_MAX = 256,
+    PERSIST_BATCH = 1024,
+};
 
 typedef void (*persist_done)(void *ctx, int status, const struct err *e);
 
@@ -32,11 +40,14 @@ struct persist *persist_new(uv_loop_t *loop, struct tracker *tracker, bool with_
 /* Loads; keeps trying while the database is away, until started(0) was called. */
 void persist_start(struct persist *p, struct store *store, persist_done started, void *ctx);
 
-/* Load whitelist and keys again (SIGHUP, the API's reload). done may be NULL. A load under way
- * counts for it only if it began afterwards. */
+/* Load whitelist and keys again (SIGHUP, the API's reload). done (may be NULL) comes once the
+ * tracker has them, or with why not. A load under way counts for it only if it began afterwards.
+ * ERR_UNAVAILABLE at once while the database is away, ERR_LIMIT for too many at a time. */
 MUST_CHECK int persist_reload(struct persist *p, persist_done done, void *ctx);
 
-/* Flushes, then lets go of everything; closed once (at most 3 s later), after which p is gone. */
+/* Flushes, then lets go of everything; closed once (at most PERSIST_CLOSE_MS later), after which p
+ * is gone and neither tracker nor watch is used any more. Before store_close and tracker_free.
+ * Reloads not done yet get ERR_CANCELED. */
 void persist_close(struct persist *p, void (*closed)(void *ctx), void *ctx);
 
 #endif

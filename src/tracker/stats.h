@@ -44,6 +44,7 @@
     X(peers_added, "Peers that joined a swarm")                                                    \
     X(peers_removed, "Peers that stopped")                                                         \
     X(peers_expired, "Peers dropped because they were silent for too long")                        \
+    X(peers_forgotten, "Peers dropped with their torrent, by the API or off the whitelist")        \
     X(completed, "Completed downloads counted")                                                    \
     X(peers_sent, "Peers handed out in announces")
 

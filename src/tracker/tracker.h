@@ -69,7 +69,9 @@ struct stats_block *tracker_worker_stats(struct tracker_worker *w);
 void tracker_begin(struct tracker_worker *w, struct tracker_time now);
 void tracker_end(struct tracker_worker *w);
 
-/* Asks the processor to bring what the announce or scrape of this hash will touch. Only a hint. */
+/* Asks the processor to bring what the announce or scrape of this hash will touch. Only a hint.
+ * Call it for a whole batch of requests before the first of them is answered: each call also takes
+ * the next step for the hashes of the few calls before. */
 void tracker_prefetch(struct tracker_worker *w, const struct infohash *info_hash);
 
 /* Where the peers of an answer are to be written. The ids may be NULL. */
@@ -84,9 +86,13 @@ struct peer_room {
 
 /* One announce inside begin/end: checks key and whitelist, records the peer, chooses peers.
  *
+ * A peer from a private address is recorded and handed out as cfg.external4 or external6.
+ *
  * req->from is the connection's address (mapped IPv4 unwrapped); req->port the announced port.
- * returns  0 with *out filled (spans point into room), or ERR_DENIED / ERR_LIMIT / ERR_INVALID
+ * returns  0 with *out filled (spans point into room), or ERR_DENIED / ERR_INVALID
  *          with *failure filled with static text. Counts peers_*, completed and refused_*.
+ * full     a new peer that a full table has no room for is not recorded, but answered like the
+ *          others, with out->warning: it can find peers, only they do not find it.
  * numwant  unset: 50; then min(max_numwant); the sum over both families stays within it, each
  *          within its cap. Never the asking endpoint itself; for a seeder leechers only.
  */
@@ -153,7 +159,8 @@ struct completed_count {
 };
 
 /* The stored count of a torrent, at start or after a flush: what is shown from now on is this
- * plus what was counted here and not taken yet. */
+ * plus what was counted here and not taken yet. Taking and giving back change nothing that is
+ * shown: what was taken shows until the set that follows the flush has it. */
 void tracker_completed_set(struct tracker *t, const struct infohash *hash, uint32_t stored);
 /* Counts gathered since the last take (at most cap torrents), to be added to the database. */
 size_t tracker_completed_take(struct tracker *t, struct completed_count *out, size_t cap);
@@ -185,10 +192,13 @@ struct torrent_row {
  * cap entries. returns the rows written, which may be 0 before the end; cursor->done at the end. */
 struct torrent_cursor {
     uint64_t skip;
-    uint32_t shard;
-    bool inside; /* last is valid: continue behind it in this shard */
     bool done;
+    /* private */
+    uint32_t shard;
+    bool inside; /* what follows is valid: continue in the middle of this shard */
     struct infohash last;
+    uint32_t swarm;
+    uint64_t peer;
 };
 size_t tracker_list(struct tracker *t, struct torrent_cursor *cursor, struct torrent_row *rows,
                     size_t cap);
@@ -219,8 +229,8 @@ struct peer_filter {
     char key[ACCESS_KEY_LEN + 1];
 };
 
-/* All matching peers, a bounded number of shards a call; like tracker_list. The cursor's skip is
- * not used. */
+/* All matching peers in no order, a bounded number of peers looked at a call; otherwise like
+ * tracker_list. The cursor's skip is not used. Peers that move meanwhile may be seen twice. */
 size_t tracker_find_peers(struct tracker *t, struct torrent_cursor *cursor,
                           const struct peer_filter *filter, struct peer_row *rows, size_t cap);
 

@@ -1,0 +1,67 @@
+#include "tracker/stats.h"
+
+#include "base/assert.h"
+
+#include "base/banned.h"
+
+enum { FIRST_BUCKET_NS = 250 };
+
+static void bump(_Atomic uint64_t *v, uint64_t n)
+{
+    uint64_t now = atomic_load_explicit(v, memory_order_relaxed);
+    atomic_store_explicit(v, now + n, memory_order_relaxed);
+}
+
+void stats_time(struct stats_block *s, enum tracker_timed what, uint64_t ns)
+{
+    unsigned i = 0;
+    while (i < STATS_BUCKETS - 1 && ns > (uint64_t)FIRST_BUCKET_NS << i) {
+        i++;
+    }
+    bump(&s->timed[what].buckets[i], 1);
+    bump(&s->timed[what].sum_ns, ns);
+}
+
+static uint64_t read(const _Atomic uint64_t *v)
+{
+    return atomic_load_explicit(v, memory_order_relaxed);
+}
+
+void stats_sum(struct stats_totals *out, const struct stats_block *s)
+{
+    for (size_t i = 0; i < TRACKER_COUNTER_COUNT; i++) {
+        out->counters[i] += read(&s->counters[i]);
+    }
+    for (size_t i = 0; i < TIMED_COUNT; i++) {
+        for (size_t j = 0; j < STATS_BUCKETS; j++) {
+            uint64_t n = read(&s->timed[i].buckets[j]);
+            out->timed[i].buckets[j] += n;
+            out->timed[i].count += n;
+        }
+        out->timed[i].sum_ns += read(&s->timed[i].sum_ns);
+    }
+    uint64_t gap_us = read(&s->loop_gap_max_us);
+    out->loop_gap_max_us = gap_us > out->loop_gap_max_us ? gap_us : out->loop_gap_max_us;
+}
+
+const char *stats_name(enum tracker_counter counter)
+{
+    static const char *const names[] = {
+#define TRACKER_COUNTER_NAME(name, help) #name,
+        TRACKER_COUNTERS(TRACKER_COUNTER_NAME)
+#undef TRACKER_COUNTER_NAME
+    };
+    ASSERT(counter < TRACKER_COUNTER_COUNT);
+    return names[counter];
+}
+
+const char *stats_help(enum tracker_counter counter)
+{
+    static const char *const helps[] = {
+#define TRACKER_COUNTER_HELP(name, help) help,
+        TRACKER_COUNTERS(TRACKER_COUNTER_HELP)
+#undef TRACKER_COUNTER_HELP
+    };
+    ASSERT(counter < TRACKER_COUNTER_COUNT);
+    return helps[counter];
+}

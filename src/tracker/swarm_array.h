@@ -1,0 +1,171 @@
+/* swarm_array.h: the memory of one shard: its swarms, and the peers of each. Tracker core.
+ *
+ * Shape      a swarm is one cache line; it points to its IPv4 and IPv6 peers. Peers of a family
+ *            are a hot array in wire form (an answer is copied out of it) and a cold array with all
+ *            the rest at the same index; seeders first, then leechers.
+ * Blocks     up to PEERS_CELL_MAX peers: a cell of exactly that size, packed with its like; up to
+ *            PEERS_BLOCK_MAX: one block; more: chunks of PEERS_CHUNK with an index by endpoint.
+ * Moving     removing moves the last into the gap everywhere (swarms, cells, peers), so memory
+ *            stays dense and goes back when it is not needed. Positions are good until the next
+ *            remove. Going through positions from the last to the first misses nothing that stays.
+ * Limits     SWARM_TABLE_MAX swarms, and as many peers in a family of a swarm (the caller checks).
+ * Threads    none of its own: the shard's lock is held.
+ */
+#ifndef TRACKER_SWARM_ARRAY_H
+#define TRACKER_SWARM_ARRAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/ids.h"
+#include "base/rng.h"
+#include "proto/announce.h"
+#include "proto/compact.h"
+#include "tracker/swarm_table.h"
+
+enum {
+    PEERS_CELL_MAX = 8,
+    PEERS_BLOCK_MAX = 48,
+    PEERS_CHUNK_BITS = 11,
+    PEERS_CHUNK = 1 << PEERS_CHUNK_BITS,
+    SWARM_CHUNK_BITS = 4,
+};
+
+struct peer_cold {
+    struct peer_id peer_id;
+    uint64_t uploaded;
+    uint64_t downloaded;
+    uint64_t left;
+    uint32_t last_seen_s;   /* monotonic */
+    uint32_t key_id : 29;   /* access key of the last announce; 0: none */
+    uint32_t event : 2;     /* enum announce_event of the last announce */
+    uint32_t completed : 1; /* this download was completed: another completed event is no news */
+} __attribute__((packed, aligned(4)));
+
+enum peers_kind { PEERS_NONE, PEERS_CELL, PEERS_BLOCK, PEERS_CHUNKS };
+
+/* The peers of one family of one swarm. */
+struct peers {
+    void *p;
+    uint32_t n;
+    uint32_t n_seeders : 30;
+    uint32_t kind : 2; /* enum peers_kind */
+};
+
+struct swarm {
+    struct infohash info_hash;
+    uint32_t completed;     /* completed downloads, as shown */
+    struct peers family[2]; /* IPv4, IPv6 */
+    uint32_t hash;          /* hash_infohash of info_hash */
+    uint32_t oldest_s;      /* no peer was seen last before this */
+};
+
+/* Peers beyond PEERS_BLOCK_MAX. All chunks but the last are full size. */
+struct peers_chunk {
+    uint8_t *hot;
+    struct peer_cold *cold;
+};
+
+struct peers_chunks {
+    struct swarm_table index; /* by endpoint */
+    uint32_t cap;
+    uint32_t n_chunks;
+    struct peers_chunk chunk[];
+};
+
+/* Header of cells and blocks; the cold array follows, then the hot array. */
+struct peers_head {
+    uint32_t owner : 24; /* position of the swarm */
+    uint32_t cap : 8;
+};
+
+/* Cells of one size, dense over chunks. */
+struct cell_pool {
+    uint8_t **chunk;
+    uint32_t n;
+    uint32_t n_chunks;
+};
+
+struct swarm_array {
+    uint32_t n; /* swarms */
+    /* private */
+    uint32_t n_chunks;
+    struct swarm **chunk;
+    struct cell_pool pools[2][PEERS_CELL_MAX];
+    size_t memory_len;
+    struct hash_seed seed;
+};
+
+void swarm_array_init(struct swarm_array *a, const struct hash_seed *seed);
+void swarm_array_release(struct swarm_array *a);
+/* Bytes held, the allocator's own not counted. */
+size_t swarm_array_memory(const struct swarm_array *a);
+
+static inline struct swarm *swarm_array_at(const struct swarm_array *a, uint32_t at)
+{
+    return &a->chunk[at >> SWARM_CHUNK_BITS][at & ((1 << SWARM_CHUNK_BITS) - 1)];
+}
+
+/* A new swarm without peers, at the last position (a->n - 1). */
+struct swarm *swarm_array_add(struct swarm_array *a, const struct infohash *info_hash,
+                              uint32_t hash);
+/* Removes it with its peers; the last swarm takes its position. */
+void swarm_array_remove(struct swarm_array *a, uint32_t at);
+
+/* ---- peers of the swarm at position at; v6 chooses the family ------------------------------ */
+
+static inline struct peer_cold *swarm_array_cold(const struct peers *f, uint32_t i)
+{
+    if (f->kind == PEERS_CHUNKS) {
+        const struct peers_chunks *c = f->p;
+        return &c->chunk[i >> PEERS_CHUNK_BITS].cold[i & (PEERS_CHUNK - 1)];
+    }
+    return (struct peer_cold *)(void *)((uint8_t *)f->p + sizeof(struct peers_head)) + i;
+}
+
+static inline uint8_t *swarm_array_hot(const struct peers *f, bool v6, uint32_t i)
+{
+    if (f->kind == PEERS_CHUNKS) {
+        const struct peers_chunks *c = f->p;
+        return c->chunk[i >> PEERS_CHUNK_BITS].hot + compact_len(v6) * (i & (PEERS_CHUNK - 1));
+    }
+    const struct peers_head *head = f->p;
+    return (uint8_t *)f->p + sizeof *head + head->cap * sizeof(struct peer_cold) +
+           compact_len(v6) * i;
+}
+
+/* Where the peer with this endpoint is, or SWARM_TABLE_NONE. */
+uint32_t swarm_array_find_peer(const struct swarm_array *a, const struct peers *f, bool v6,
+                               const uint8_t *wire);
+/* Adds a peer that is not there yet; returns its position. */
+uint32_t swarm_array_add_peer(struct swarm_array *a, uint32_t at, bool v6, const uint8_t *wire,
+                              const struct peer_cold *cold, bool seeder);
+void swarm_array_remove_peer(struct swarm_array *a, uint32_t at, bool v6, uint32_t i);
+/* Makes peer i a seeder or a leecher; returns where it is now. */
+uint32_t swarm_array_set_seeder(struct swarm_array *a, struct peers *f, bool v6, uint32_t i,
+                                bool seeder);
+
+/* The peers that may be given to somebody: positions first .. first + n - 1 without skip. */
+struct peers_range {
+    const struct peers *f;
+    bool v6;
+    uint32_t first;
+    uint32_t n;
+    uint32_t skip; /* a position in the range, or SWARM_TABLE_NONE */
+};
+
+/* Who may be given to the asker at position self (SWARM_TABLE_NONE: it is of the other family). */
+struct peers_range swarm_array_range(const struct peers *f, bool v6, bool leechers_only,
+                                     uint32_t self);
+static inline uint32_t peers_range_count(const struct peers_range *r)
+{
+    return r->n - (r->skip != SWARM_TABLE_NONE);
+}
+
+/* Copy k (1 .. min(peers_range_count, NUMWANT_LIMIT)) different peers of the range in wire form to
+ * out, and their ids to ids unless that is NULL. Every peer is equally likely. */
+void swarm_array_choose(const struct peers_range *r, uint32_t k, struct rng *rng, uint8_t *out,
+                        struct peer_id *ids);
+
+#endif

@@ -1,0 +1,104 @@
+/* swarm_shard.h: the inside of struct swarms, for swarm.c and swarm_view.c alone.
+ *
+ * Lock       everything in a shard but what is marked is touched under its lock only. Who locks
+ *            several (a scrape does) takes them in ascending order. The lock is held for a bounded
+ *            number of peers.
+ * Invariants the counters are those of the arrays; every swarm has a peer; no hash is both in the
+ *            array and in resting.
+ */
+#ifndef TRACKER_SWARM_SHARD_H
+#define TRACKER_SWARM_SHARD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "tracker/swarm.h"
+#include "tracker/swarm_array.h"
+#include "tracker/swarm_table.h"
+
+struct shard {
+    _Alignas(64) pthread_mutex_t lock;
+    struct swarm_table index; /* by info-hash; its prefetch needs no lock */
+    uint64_t seeders;
+    uint64_t peers[2];           /* IPv4, IPv6 */
+    uint64_t completed;          /* shown, over swarms and resting */
+    struct swarm_counts resting; /* completed counts of torrents without peers */
+    struct swarm_counts untaken; /* completed here and not taken yet */
+    struct swarm_array array;
+};
+
+/* Where the sweep is. It goes through a shard from the last swarm to the first, and through the
+ * peers of a swarm in the same way. */
+struct sweep {
+    uint32_t shard;
+    bool inside;    /* swarm is valid */
+    uint32_t swarm; /* swarms of the shard still to do */
+    bool paused;    /* in the swarm at position swarm - 1, which has this hash: */
+    struct infohash hash;
+    int family;
+    uint32_t peer; /* peers of the family still to do */
+};
+
+struct swarms {
+    struct shard shard[SWARM_SHARDS];
+    struct swarms_cfg cfg;
+    struct sweep sweep; /* of the one who sweeps */
+    /* Totals that limits are checked against; exact, but read and changed outside of the locks. */
+    _Alignas(64) _Atomic uint64_t n_torrents;
+    _Atomic uint64_t n_peers;
+    _Atomic uint64_t n_resting;
+    _Atomic uint64_t n_untaken;
+};
+
+static inline struct shard *shard_of(struct swarms *s, const struct infohash *hash)
+{
+    return &s->shard[hash->b[0] << (SWARM_SHARD_BITS - 8) | hash->b[1] >> (16 - SWARM_SHARD_BITS)];
+}
+
+/* Position of the swarm, or SWARM_TABLE_NONE. */
+static inline uint32_t shard_find(const struct shard *sh, const struct infohash *hash, uint32_t h)
+{
+    struct swarm_table_probe probe;
+    uint32_t at = swarm_table_find(&sh->index, h, &probe);
+    while (at != SWARM_TABLE_NONE &&
+           !infohash_eq(&swarm_array_at(&sh->array, at)->info_hash, hash)) {
+        at = swarm_table_next(&probe);
+    }
+    return at;
+}
+
+static inline void shard_lock(struct shard *sh)
+{
+    (void)pthread_mutex_lock(&sh->lock); /* fails only for locks that were not made by us */
+}
+
+static inline void shard_unlock(struct shard *sh)
+{
+    (void)pthread_mutex_unlock(&sh->lock);
+}
+
+static inline struct scrape_counts swarm_counts_of(const struct swarm *m)
+{
+    uint32_t seeders = m->family[0].n_seeders + m->family[1].n_seeders;
+    return (struct scrape_counts){
+        .complete = seeders,
+        .downloaded = m->completed,
+        .incomplete = m->family[0].n + m->family[1].n - seeders,
+    };
+}
+
+/* at: the swarm's position, or SWARM_TABLE_NONE. */
+static inline struct scrape_counts shard_counts(const struct shard *sh,
+                                                const struct hash_seed *seed,
+                                                const struct infohash *hash, uint32_t at)
+{
+    if (at != SWARM_TABLE_NONE) {
+        return swarm_counts_of(swarm_array_at(&sh->array, at));
+    }
+    return (struct scrape_counts){
+        .downloaded = swarm_counts_get(&sh->resting, seed, hash),
+    };
+}
+
+#endif

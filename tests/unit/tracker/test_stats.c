@@ -1,0 +1,90 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tracker/stats.h"
+
+#include "base/banned.h"
+
+static struct stats_block *block_new(void)
+{
+    struct stats_block *s = aligned_alloc(_Alignof(struct stats_block), sizeof *s);
+    memset(s, 0, sizeof *s);
+    return s;
+}
+
+static void blocks_add_up(void **state)
+{
+    (void)state;
+    struct stats_block *a = block_new();
+    struct stats_block *b = block_new();
+    struct stats_totals totals = {.loop_gap_max_us = 0};
+    stats_count(a, COUNT_udp4_connects);
+    stats_add(a, COUNT_peers_sent, 30);
+    stats_add(b, COUNT_peers_sent, 12);
+    atomic_store(&a->loop_gap_max_us, 700);
+    atomic_store(&b->loop_gap_max_us, 900);
+    stats_sum(&totals, a);
+    stats_sum(&totals, b);
+    assert_int_equal(totals.counters[COUNT_udp4_connects], 1);
+    assert_int_equal(totals.counters[COUNT_peers_sent], 42);
+    assert_int_equal(totals.counters[COUNT_completed], 0);
+    assert_int_equal(totals.loop_gap_max_us, 900);
+    free(a);
+    free(b);
+}
+
+static void a_time_falls_into_its_bucket(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t ns;
+        unsigned bucket;
+    } rows[] = {
+        {0, 0},
+        {250, 0},
+        {251, 1},
+        {500, 1},
+        {501, 2},
+        {1000, 2},
+        {250 << 14, 14},
+        {(250 << 14) + 1, 15},
+        {UINT64_MAX / 2, 15},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct stats_block *s = block_new();
+        struct stats_totals totals = {.loop_gap_max_us = 0};
+        stats_time(s, TIMED_UDP_ANNOUNCE, rows[i].ns);
+        stats_sum(&totals, s);
+        assert_int_equal(totals.timed[TIMED_UDP_ANNOUNCE].buckets[rows[i].bucket], 1);
+        assert_int_equal(totals.timed[TIMED_UDP_ANNOUNCE].count, 1);
+        assert_int_equal(totals.timed[TIMED_UDP_ANNOUNCE].sum_ns, rows[i].ns);
+        assert_int_equal(totals.timed[TIMED_UDP_SCRAPE].count, 0);
+        free(s);
+    }
+}
+
+static void every_counter_has_a_name_and_a_help(void **state)
+{
+    (void)state;
+    for (enum tracker_counter i = 0; i < TRACKER_COUNTER_COUNT; i++) {
+        assert_true(strlen(stats_name(i)) > 0);
+        assert_true(strlen(stats_help(i)) > strlen("Peers"));
+    }
+    assert_string_equal(stats_name(COUNT_udp4_connects), "udp4_connects");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blocks_add_up),
+        cmocka_unit_test(a_time_falls_into_its_bucket),
+        cmocka_unit_test(every_counter_has_a_name_and_a_help),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,292 @@
+/* Who is handed out: even over the swarm, whatever its size and shape. */
+#include "unit/tracker/core_fixture.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "tracker/swarm_shard.h"
+
+#include "base/banned.h"
+
+enum { ANSWERS = 100000 };
+
+static struct asked a;
+
+struct population {
+    uint32_t leechers4, seeders4, leechers6, seeders6;
+};
+
+static void fill(struct tracker *t, const struct infohash *hash, const struct population *p)
+{
+    uint32_t n4 = p->leechers4 + p->seeders4;
+    uint32_t n = n4 + p->leechers6 + p->seeders6;
+    for (uint32_t i = 0; i < n; i++) {
+        bool v6 = i >= n4;
+        bool seeder = v6 ? i - n4 < p->seeders6 : i < p->seeders4;
+        struct announce_req req = req_n(hash, i, seeder ? 0 : 5);
+        req.from = addr_n(i, v6);
+        req.numwant = 0;
+        assert_int_equal(ask(t, 0, at_s(1000), &req, &a), 0);
+    }
+}
+
+static uint32_t peer_of(const uint8_t *wire, bool v6)
+{
+    const uint8_t *low = wire + (v6 ? 12 : 0);
+    uint32_t top = v6 ? low[0] : low[0] - 1u;
+    return top << 24 | (uint32_t)low[1] << 16 | (uint32_t)low[2] << 8 | low[3];
+}
+
+/* The bound of chi squared at one in a million (Wilson and Hilferty). */
+static double bound(double freedom)
+{
+    double z = 4.75;
+    double h = 2.0 / (9.0 * freedom);
+    return freedom * pow(1.0 - h + z * sqrt(h), 3.0);
+}
+
+/* ANSWERS announces of one peer: whom it gets, how often. */
+static void selection_is_even(const struct population *p, uint64_t left, int32_t numwant,
+                              uint32_t candidates)
+{
+    struct tracker_cfg cfg = public_cfg;
+    struct infohash hash = hash_n(1);
+    cfg.max_numwant = NUMWANT_LIMIT;
+    struct tracker *t = tracker_new(&cfg, 1, at_s(1000));
+    uint32_t n = p->leechers4 + p->seeders4 + p->leechers6 + p->seeders6;
+    uint32_t self = left == 0 ? 0 : p->seeders4 + p->leechers4 / 2;
+    uint32_t *seen = calloc(n, sizeof *seen);
+    uint32_t *last = calloc(n, sizeof *last);
+    fill(t, &hash, p);
+    struct announce_req req = req_n(&hash, self, left);
+    req.numwant = numwant;
+    uint64_t given = 0;
+    for (uint32_t round = 1; round <= ANSWERS; round++) {
+        ask(t, 0, at_s(1000), &req, &a);
+        for (size_t i = 0; i < n_peers4(&a) + n_peers6(&a); i++) {
+            bool v6 = i >= n_peers4(&a);
+            const uint8_t *wire =
+                v6 ? a.peers6 + (i - n_peers4(&a)) * COMPACT6_LEN : a.peers4 + i * COMPACT4_LEN;
+            uint32_t peer = peer_of(wire, v6);
+            assert_true(peer < n && peer != self);
+            assert_true(last[peer] != round); /* nobody twice in one answer */
+            last[peer] = round;
+            seen[peer]++;
+            given++;
+        }
+    }
+    assert_int_equal(given, (uint64_t)ANSWERS * (uint32_t)numwant);
+    double expected = (double)given / candidates;
+    double chi2 = 0;
+    uint32_t reached = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (seen[i] > 0) {
+            reached++;
+            chi2 += ((double)seen[i] - expected) * ((double)seen[i] - expected) / expected;
+        }
+    }
+    /* Drawing without putting back spreads less than the multinomial: this only makes it easier to
+     * pass from below, so a lower bound on spread would be the wrong test; evenness is what counts.
+     */
+    assert_int_equal(reached, candidates);
+    assert_true(chi2 < bound(candidates - 1));
+    free(seen);
+    free(last);
+    tracker_free(t);
+}
+
+static void even_for_a_leecher(void **state)
+{
+    (void)state;
+    selection_is_even(&(struct population){.leechers4 = 60, .seeders4 = 41}, 5, 30, 100);
+}
+
+static void even_where_strata_are_uneven(void **state)
+{
+    (void)state;
+    selection_is_even(&(struct population){.leechers4 = 40, .seeders4 = 8}, 5, 31, 47);
+}
+
+static void even_for_a_seeder(void **state)
+{
+    (void)state;
+    selection_is_even(&(struct population){.leechers4 = 77, .seeders4 = 30}, 0, 10, 77);
+}
+
+static void even_over_both_families(void **state)
+{
+    (void)state;
+    selection_is_even(
+        &(struct population){.leechers4 = 30, .seeders4 = 11, .leechers6 = 9, .seeders6 = 4}, 5, 7,
+        53);
+}
+
+static void even_over_several_chunks(void **state)
+{
+    (void)state;
+    selection_is_even(&(struct population){.leechers4 = 3000, .seeders4 = 2001}, 5, 20, 5000);
+}
+
+static void small_swarms_are_given_whole(void **state)
+{
+    (void)state;
+    for (uint32_t n = 1; n < 60; n++) {
+        struct tracker *t = tracker_new(&public_cfg, 1, at_s(1000));
+        struct infohash hash = hash_n(n);
+        uint8_t seen[64] = {0};
+        fill(t, &hash, &(struct population){.leechers4 = n});
+        struct announce_req req = req_n(&hash, n / 2, 5);
+        req.numwant = 60;
+        ask(t, 0, at_s(1000), &req, &a);
+        assert_int_equal(n_peers4(&a), n - 1);
+        for (uint32_t i = 0; i < n - 1; i++) {
+            uint32_t peer = peer_of(a.peers4 + (size_t)i * COMPACT4_LEN, false);
+            assert_int_equal(seen[peer], 0);
+            seen[peer] = 1;
+            uint32_t id;
+            memcpy(&id, a.ids4[i].b + 16, sizeof id);
+            assert_int_equal(id, peer); /* ids stay beside their endpoints */
+        }
+        assert_int_equal(seen[n / 2], 0);
+        tracker_free(t);
+    }
+}
+
+/* Up through cells, block and chunks and down again, in an order that mixes everything. */
+static void a_swarm_survives_growing_and_shrinking(void **state)
+{
+    enum { PEERS = 6000 };
+    static uint8_t there[PEERS];
+    struct tracker *t = tracker_new(&public_cfg, 1, at_s(1000));
+    struct infohash hash = hash_n(3);
+    struct rng rng = {11};
+    struct tracker_totals empty;
+    struct tracker_totals totals;
+    uint32_t n = 0;
+    (void)state;
+    tracker_totals(t, &empty);
+    for (uint32_t step = 0; step < 60000; step++) {
+        bool up = step < 30000;
+        uint32_t peer = rng_below(&rng, PEERS);
+        bool stop = there[peer] && (!up || rng_below(&rng, 20) == 0);
+        struct announce_req req = req_n(&hash, peer, rng_below(&rng, 2));
+        req.from = addr_n(peer, peer % 3 == 0);
+        req.event = stop || (!up && n > 0 && !there[peer]) ? EVENT_STOPPED : EVENT_NONE;
+        ask(t, 0, at_s(1000), &req, &a);
+        uint8_t now = req.event != EVENT_STOPPED;
+        n = n + now - there[peer];
+        there[peer] = now;
+        assert_int_equal(a.reply.counts.complete + a.reply.counts.incomplete, n);
+    }
+    for (uint32_t peer = 0; peer < PEERS; peer++) {
+        struct announce_req req = req_n(&hash, peer, 0);
+        req.from = addr_n(peer, peer % 3 == 0);
+        req.event = EVENT_STOPPED;
+        ask(t, 0, at_s(1000), &req, &a);
+    }
+    tracker_totals(t, &totals);
+    assert_int_equal(totals.torrents + totals.peers4 + totals.peers6 + totals.seeders, 0);
+    assert_int_equal(totals.memory_len, empty.memory_len); /* all of it came back */
+    tracker_free(t);
+}
+
+/* The limits that a later release will be held to. */
+static void memory_stays_in_its_budget(void **state)
+{
+    static const struct {
+        uint32_t torrents, peers;
+        double most; /* bytes a torrent of one peer, or a peer */
+    } rows[] = {{200000, 1, 155}, {20000, 10, 70}, {4000, 100, 70}, {1, 200000, 70}};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tracker *t = tracker_new(&public_cfg, 1, at_s(1000));
+        struct tracker_totals before;
+        struct tracker_totals after;
+        struct rng rng = {5};
+        tracker_totals(t, &before);
+        for (uint32_t j = 0; j < rows[i].torrents; j++) {
+            struct infohash hash;
+            uint64_t r[3] = {rng_next(&rng), rng_next(&rng), rng_next(&rng)};
+            memcpy(&hash, r, sizeof hash);
+            fill(t, &hash, &(struct population){.leechers4 = rows[i].peers});
+        }
+        tracker_totals(t, &after);
+        double len = (double)(after.memory_len - before.memory_len) /
+                     ((double)rows[i].torrents * rows[i].peers);
+        print_message("%u torrents of %u: %.1f bytes a peer\n", rows[i].torrents, rows[i].peers,
+                      len);
+        assert_true(len < rows[i].most);
+        tracker_free(t);
+    }
+}
+
+/* ---- sweeping under changes --------------------------------------------------------------------
+ */
+
+static void a_giant_swarm_is_swept_in_steps(void **state)
+{
+    enum { PEERS = 20000 };
+    struct tracker *t = tracker_new(&public_cfg, 1, at_s(1000));
+    struct infohash hash = hash_n(1);
+    struct tracker_worker *w = tracker_worker(t, 0);
+    struct tracker_totals totals;
+    uint32_t steps = 0;
+    (void)state;
+    fill(t, &hash, &(struct population){.leechers4 = PEERS / 2, .seeders6 = PEERS / 2});
+    tracker_begin(w, at_s(1001 + public_cfg.peer_timeout_s));
+    while (!tracker_sweep(w, 0, stopped_clock)) { /* no budget: one step a call */
+        uint64_t before = counter(t, COUNT_peers_expired);
+        steps++;
+        assert_true(before <= (uint64_t)steps * 600);
+    }
+    tracker_end(w);
+    tracker_totals(t, &totals);
+    assert_int_equal(totals.peers4 + totals.peers6, 0);
+    assert_true(steps >= PEERS / 600);
+    tracker_free(t);
+}
+
+static void what_moves_past_the_sweep_goes_a_round_later(void **state)
+{
+    enum { PEERS = 6000 };
+    struct tracker *t = tracker_new(&public_cfg, 1, at_s(1000));
+    struct infohash hash = hash_n(1);
+    struct tracker_worker *w = tracker_worker(t, 0);
+    struct rng rng = {3};
+    struct tracker_totals totals;
+    uint64_t late_s = 1001 + public_cfg.peer_timeout_s;
+    uint32_t fresh = 0;
+    bool round = false;
+    (void)state;
+    fill(t, &hash, &(struct population){.leechers4 = PEERS});
+    for (int rounds = 0; rounds < 3; rounds += round) {
+        tracker_begin(w, at_s(late_s));
+        round = tracker_sweep(w, 0, stopped_clock);
+        tracker_end(w);
+        if (rounds == 0 && rng_below(&rng, 4) == 0) { /* new seeders push old leechers to the end */
+            struct announce_req req = req_n(&hash, PEERS + fresh++, 0);
+            ask(t, 0, at_s(late_s), &req, &a);
+        }
+    }
+    tracker_totals(t, &totals);
+    assert_int_equal(totals.peers4, fresh);
+    assert_int_equal(totals.seeders, fresh);
+    tracker_free(t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(even_for_a_leecher),
+        cmocka_unit_test(even_where_strata_are_uneven),
+        cmocka_unit_test(even_for_a_seeder),
+        cmocka_unit_test(even_over_both_families),
+        cmocka_unit_test(even_over_several_chunks),
+        cmocka_unit_test(small_swarms_are_given_whole),
+        cmocka_unit_test(a_swarm_survives_growing_and_shrinking),
+        cmocka_unit_test(memory_stays_in_its_budget),
+        cmocka_unit_test(a_giant_swarm_is_swept_in_steps),
+        cmocka_unit_test(what_moves_past_the_sweep_goes_a_round_later),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
