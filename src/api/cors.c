@@ -1,0 +1,37 @@
+#include "api/cors.h"
+
+#include "base/banned.h"
+
+static bool is_allowed(const struct string_list *origins, struct span origin)
+{
+    for (size_t i = 0; i < origins->n; i++) {
+        if (span_eq(span_str(origins->at[i]), origin)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool cors_handle(const struct string_list *origins, const struct http_request *req,
+                 struct http_exchange *x)
+{
+    struct span origin;
+    struct span method;
+    if (origins->n == 0) {
+        return false;
+    }
+    http_add_header(x, "vary", SPAN("origin"));
+    if (!http_header(req, "origin", &origin) || !is_allowed(origins, origin)) {
+        return false;
+    }
+    http_add_header(x, "access-control-allow-origin", origin);
+    if (req->method != HTTP_OPTIONS || req->refused_status != 0 ||
+        !http_header(req, "access-control-request-method", &method)) {
+        return false;
+    }
+    http_add_header(x, "access-control-allow-methods", SPAN("GET, HEAD, POST, PUT, DELETE"));
+    http_add_header(x, "access-control-allow-headers", SPAN("authorization, content-type"));
+    http_add_header(x, "access-control-max-age", SPAN("600"));
+    http_reply(x, 204, NULL, SPAN(""));
+    return true;
+}

@@ -1,0 +1,774 @@
+/* Happy path   accept -> h2o reads head and body -> on_req makes an exchange and calls the handler
+ *              -> http_reply: h2o sends it; or http_stream: the exchange waits in `ready`, on_idle
+ *              lets it produce a slice, h2o sends it, on_proceed puts it back -> last slice.
+ *              h2o disposes of the request -> on_req_gone: the exchange is cut from it.
+ * Failures     body too large, broken framing: h2o answers by itself, without a handler. The filter
+ *              on_setup_ostream sees that, asks our handler for the text instead, and has the
+ *              connection linger. Over HTTP/2 h2o resets the stream of a body that is too large.
+ *              Client gone: h2o disposes of the request whenever it notices (HTTP/1: at the next
+ *              write; it does not read while a request is being answered).
+ *              Client takes nothing for stall_ms: on_tick shuts the socket down, the write fails.
+ * Close        listeners at once; idle connections at once; the others when answered, or after
+ *              HTTP_CLOSE_MS: an unanswered exchange gets 503, a stream is broken off, all sockets
+ *              are shut down. h2o then closes each connection itself.
+ * At the end   n_conns, n_exchanges and lingers are 0; then h2o's context goes, then our handles.
+ *
+ * Bounds of h2o 2.2.5: the body is read before any handler is asked, so memory is bounded by
+ * max_connections * max_body; stall_ms is for the whole of a request, head and body.
+ */
+#include "api/http.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <openssl/ssl.h>
+
+#define H2O_USE_LIBUV 1
+#include <h2o.h>
+#include <h2o/http1.h>
+#include <h2o/http2.h>
+
+#include "api/http_linger.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/listen.h"
+#include "net/tls.h"
+#include "net/uv_err.h"
+
+#include "base/banned.h"
+
+enum {
+    BACKLOG = 128,
+    TICK_MS = 500,
+    CLOSING_TICK_MS = 20,
+    SLICE_LEN = 32 * 1024,    /* bytes of a stream that are sent at once */
+    SLICE_MAX = 1024 * 1024,  /* what one call of a producer may add at most */
+    SLICE_NS = 1 * 1000000,   /* time for one slice */
+    STREAMS_NS = 2 * 1000000, /* time for all streams in one turn of the loop */
+};
+
+struct http_server {
+    uv_loop_t *loop;
+    struct http_cfg cfg;
+    h2o_globalconf_t globalconf;
+    h2o_context_t h2o;
+    h2o_accept_ctx_t accept;
+    SSL_CTX *tls;
+    uv_tcp_t *listeners;
+    size_t n_listeners;
+    struct endpoint_list addresses;
+    struct list conns;
+    struct list exchanges; /* those that h2o still has the request of */
+    struct list ready;     /* streams whose next slice may be produced */
+    struct linger_set lingers;
+    uv_idle_t idle; /* runs while ready is not empty */
+    uv_timer_t tick;
+    uv_timer_t last; /* closed behind everything else */
+    size_t open_handles;
+    struct http_stats stats;
+    bool closing;
+    bool disposed;
+    uint64_t close_deadline_ms;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+};
+
+struct http_conn {
+    uv_tcp_t tcp;
+    struct list link;
+    struct http_server *server;
+    size_t n_exchanges;
+    int linger_fd; /* -1: close at once */
+};
+
+struct http_exchange {
+    h2o_generator_t generator;
+    struct list link;
+    struct list ready;
+    h2o_req_t *req; /* NULL: the client has gone, and server and conn with it */
+    struct http_server *server;
+    struct http_conn *conn;
+    bool head;
+    bool refused; /* in on_setup_ostream: the answer is stored, not sent */
+    bool answered;
+    bool broken;      /* a stream that must not go on */
+    unsigned n_refs;  /* h2o's request; the handler that has yet to answer */
+    uint64_t sent_ms; /* when h2o got something to send; 0: it has nothing */
+    h2o_iovec_t refused_body;
+    struct buf out; /* the slice that h2o is sending */
+    http_produce produce;
+    void (*release)(void *ctx);
+    void *ctx;
+};
+
+struct handler {
+    h2o_handler_t super;
+    struct http_server *server;
+};
+
+struct refusal_filter {
+    h2o_filter_t super;
+    struct http_server *server;
+};
+
+struct refusal_stream {
+    h2o_ostream_t super;
+    h2o_iovec_t body;
+};
+
+/* ---- exchanges --------------------------------------------------------------------------- */
+
+static void exchange_unref(struct http_exchange *x)
+{
+    if (--x->n_refs == 0) {
+        free(x);
+    }
+}
+
+static void stream_release(struct http_exchange *x)
+{
+    if (x->produce != NULL) {
+        x->produce = NULL;
+        x->release(x->ctx);
+    }
+}
+
+/* h2o's request is going: by a dispose callback of its memory pool. */
+static void on_req_gone(void *pool_chunk)
+{
+    struct http_exchange *x = *(struct http_exchange **)pool_chunk;
+    list_remove(&x->link);
+    if (list_is_linked(&x->ready)) {
+        list_remove(&x->ready);
+    }
+    x->conn->n_exchanges--;
+    x->req = NULL;
+    x->server = NULL;
+    x->conn = NULL;
+    stream_release(x);
+    buf_release(&x->out);
+    exchange_unref(x);
+}
+
+static void on_idle(uv_idle_t *idle);
+
+static void make_ready(struct http_exchange *x)
+{
+    list_add_tail(&x->server->ready, &x->ready);
+    uv_idle_start(&x->server->idle, on_idle);
+}
+
+static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
+{
+    struct http_exchange *x = container_of(generator, struct http_exchange, generator);
+    (void)req;
+    x->sent_ms = 0;
+    buf_clear(&x->out);
+    make_ready(x);
+}
+
+static struct http_conn *conn_of(h2o_req_t *req)
+{
+    return req->conn->callbacks->get_socket(req->conn)->on_close.data;
+}
+
+static struct http_exchange *exchange_new(struct http_server *s, h2o_req_t *req)
+{
+    struct http_exchange *x = mem_new(struct http_exchange);
+    x->generator = (h2o_generator_t){.proceed = on_proceed};
+    x->req = req;
+    x->server = s;
+    x->conn = conn_of(req);
+    x->head = h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD"));
+    x->n_refs = 2;
+    buf_init(&x->out, SLICE_MAX);
+    list_add_tail(&s->exchanges, &x->link);
+    x->conn->n_exchanges++;
+    struct http_exchange **chunk = h2o_mem_alloc_shared(&req->pool, sizeof(x), on_req_gone);
+    *chunk = x;
+    return x;
+}
+
+static enum http_method method_of(h2o_iovec_t text)
+{
+    static const struct {
+        const char *name;
+        enum http_method method;
+    } names[] = {{"GET", HTTP_GET}, {"HEAD", HTTP_HEAD},     {"POST", HTTP_POST},
+                 {"PUT", HTTP_PUT}, {"DELETE", HTTP_DELETE}, {"OPTIONS", HTTP_OPTIONS}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (span_eq(span_of(text.base, text.len), span_str(names[i].name))) {
+            return names[i].method;
+        }
+    }
+    return HTTP_OTHER;
+}
+
+static struct http_request request_of(h2o_req_t *req)
+{
+    struct http_request r = {.method = method_of(req->input.method), .headers = &req->headers};
+    r.path = span_cut(span_of(req->input.path.base, req->input.path.len), '?', &r.query);
+    struct sockaddr_storage ss;
+    struct endpoint peer = {.port = 0};
+    if (req->conn->callbacks->get_peername(req->conn, (struct sockaddr *)&ss) > 0) {
+        (void)endpoint_from_sockaddr(&peer, (struct sockaddr *)&ss);
+    }
+    r.peer = peer.addr;
+    return r;
+}
+
+static int on_req(h2o_handler_t *self, h2o_req_t *req)
+{
+    struct http_server *s = container_of(self, struct handler, super)->server;
+    struct http_request r = request_of(req);
+    s->stats.requests_total++;
+    if (req->entity.len > s->cfg.max_body) {
+        r.refused_status = 413;
+    } else {
+        r.body = span_of(req->entity.base, req->entity.len);
+    }
+    s->cfg.handler(s->cfg.ctx, &r, exchange_new(s, req));
+    return 0;
+}
+
+/* ---- answers that h2o makes by itself ----------------------------------------------------- */
+
+static void refusal_send(h2o_ostream_t *self, h2o_req_t *req, h2o_iovec_t *bufs, size_t n,
+                         h2o_send_state_t state)
+{
+    struct refusal_stream *stream = container_of(self, struct refusal_stream, super);
+    bool head = n == 0;
+    (void)bufs;
+    h2o_ostream_send_next(self, req, &stream->body, head || stream->body.len == 0 ? 0 : 1, state);
+}
+
+static void refuse(struct http_server *s, h2o_req_t *req, h2o_iovec_t *body)
+{
+    struct http_exchange *x = exchange_new(s, req);
+    struct http_request r = request_of(req);
+    r.refused_status = req->res.status;
+    req->res.headers = (h2o_headers_t){.entries = NULL};
+    x->refused = true;
+    x->conn->linger_fd =
+        fcntl(h2o_socket_get_fd(req->conn->callbacks->get_socket(req->conn)), F_DUPFD_CLOEXEC, 0);
+    x->n_refs++; /* ours: the handler's goes with its answer */
+    s->stats.requests_total++;
+    s->cfg.handler(s->cfg.ctx, &r, x);
+    ASSERT(x->answered);
+    *body = x->refused_body;
+    exchange_unref(x);
+}
+
+static void on_setup_ostream(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
+{
+    struct http_server *s = container_of(self, struct refusal_filter, super)->server;
+    bool by_h2o = req->_generator->proceed != on_proceed;
+    if (by_h2o && req->version < 0x200 && conn_of(req)->linger_fd < 0) {
+        struct refusal_stream *stream = (void *)h2o_add_ostream(req, sizeof(*stream), slot);
+        stream->super.do_send = refusal_send;
+        refuse(s, req, &stream->body);
+        slot = &stream->super.next;
+    }
+    h2o_setup_next_ostream(req, slot);
+}
+
+/* ---- answering --------------------------------------------------------------------------- */
+
+static const char *reason_of(int status)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } reasons[] = {{200, "OK"},
+                   {204, "No Content"},
+                   {400, "Bad Request"},
+                   {401, "Unauthorized"},
+                   {404, "Not Found"},
+                   {405, "Method Not Allowed"},
+                   {413, "Payload Too Large"},
+                   {415, "Unsupported Media Type"},
+                   {417, "Expectation Failed"},
+                   {422, "Unprocessable Entity"},
+                   {429, "Too Many Requests"},
+                   {500, "Internal Server Error"},
+                   {503, "Service Unavailable"}};
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        if (reasons[i].status == status) {
+            return reasons[i].reason;
+        }
+    }
+    return "Unknown";
+}
+
+static void set_head(struct http_exchange *x, int status, const char *content_type)
+{
+    h2o_req_t *req = x->req;
+    req->res.status = status;
+    req->res.reason = reason_of(status);
+    if (content_type != NULL) {
+        h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("content-type"), 1, NULL,
+                              content_type, strlen(content_type));
+    }
+    if (x->server->closing) {
+        req->http1_is_persistent = 0;
+    }
+    x->answered = true;
+    x->sent_ms = uv_now(x->server->loop);
+}
+
+static void reply_now(struct http_exchange *x, int status, const char *content_type,
+                      struct span body)
+{
+    h2o_req_t *req = x->req;
+    set_head(x, status, content_type);
+    h2o_iovec_t copy = {NULL, body.n};
+    if (body.n > 0) {
+        copy.base = h2o_mem_alloc_pool(&req->pool, body.n);
+        memcpy(copy.base, body.p, body.n);
+    }
+    req->res.content_length = status == 204 ? SIZE_MAX : body.n;
+    if (x->refused) {
+        x->refused_body = copy;
+        return;
+    }
+    h2o_start_response(req, &x->generator);
+    h2o_send(req, &copy, x->head || body.n == 0 ? 0 : 1, H2O_SEND_STATE_FINAL);
+}
+
+void http_add_header(struct http_exchange *x, const char *name, struct span value)
+{
+    if (x->req == NULL || x->answered) {
+        return;
+    }
+    h2o_mem_pool_t *pool = &x->req->pool;
+    h2o_iovec_t n = h2o_strdup(pool, name, SIZE_MAX);
+    h2o_iovec_t v = h2o_strdup(pool, (const char *)value.p, value.n);
+    h2o_add_header_by_str(pool, &x->req->res.headers, n.base, n.len, 1, NULL, v.base, v.len);
+}
+
+void http_reply(struct http_exchange *x, int status, const char *content_type, struct span body)
+{
+    if (x->req != NULL && !x->answered) {
+        reply_now(x, status, content_type, body);
+    }
+    exchange_unref(x);
+}
+
+void http_stream(struct http_exchange *x, const char *content_type, http_produce produce,
+                 void (*release)(void *ctx), void *ctx)
+{
+    if (x->req == NULL || x->answered || x->head) {
+        release(ctx);
+        if (x->req != NULL && !x->answered) {
+            set_head(x, 200, content_type);
+            h2o_start_response(x->req, &x->generator);
+            h2o_send(x->req, NULL, 0, H2O_SEND_STATE_FINAL);
+        }
+        exchange_unref(x);
+        return;
+    }
+    ASSERT(!x->refused);
+    x->produce = produce;
+    x->release = release;
+    x->ctx = ctx;
+    set_head(x, 200, content_type);
+    x->sent_ms = 0;
+    if (x->req->version < 0x101) {
+        x->req->http1_is_persistent = 0; /* without chunks, the end of the connection is the end */
+    }
+    h2o_start_response(x->req, &x->generator);
+    make_ready(x);
+    exchange_unref(x);
+}
+
+bool http_header(const struct http_request *req, const char *name, struct span *value)
+{
+    const h2o_headers_t *headers = req->headers;
+    for (size_t i = 0; i < headers->size; i++) {
+        const h2o_header_t *h = &headers->entries[i];
+        if (span_eq(span_of(h->name->base, h->name->len), span_str(name))) {
+            *value = span_of(h->value.base, h->value.len);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- streams ----------------------------------------------------------------------------- */
+
+static void run_slice(struct http_exchange *x, uint64_t until_ns)
+{
+    bool more = true;
+    do {
+        more = x->produce(x->ctx, &x->out);
+    } while (more && !x->broken && x->out.len < SLICE_LEN && uv_hrtime() < until_ns);
+    x->broken = x->broken || x->out.bad;
+    if (more && !x->broken && x->out.len == 0) {
+        make_ready(x);
+        return;
+    }
+    h2o_send_state_t state = x->broken ? H2O_SEND_STATE_ERROR
+                             : more    ? H2O_SEND_STATE_IN_PROGRESS
+                                       : H2O_SEND_STATE_FINAL;
+    if (state != H2O_SEND_STATE_IN_PROGRESS) {
+        stream_release(x);
+    }
+    x->sent_ms = uv_now(x->server->loop);
+    h2o_iovec_t bytes = {(char *)x->out.p, x->out.len};
+    /* From here on x may be gone. */
+    h2o_send(x->req, &bytes, bytes.len > 0 ? 1 : 0, state);
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    struct http_server *s = idle->data;
+    uint64_t until_ns = uv_hrtime() + STREAMS_NS;
+    do {
+        struct list *first = list_first(&s->ready);
+        if (first == NULL) {
+            uv_idle_stop(idle);
+            return;
+        }
+        list_remove(first);
+        uint64_t slice_ns = uv_hrtime() + SLICE_NS;
+        run_slice(container_of(first, struct http_exchange, ready),
+                  slice_ns < until_ns ? slice_ns : until_ns);
+    } while (uv_hrtime() < until_ns);
+}
+
+/* ---- connections ------------------------------------------------------------------------- */
+
+static void close_step(struct http_server *s);
+
+static void on_conn_closed(uv_handle_t *handle)
+{
+    struct http_conn *conn = container_of(handle, struct http_conn, tcp);
+    struct http_server *s = conn->server;
+    list_remove(&conn->link);
+    s->stats.connections--;
+    if (conn->linger_fd >= 0 && s->closing) {
+        close(conn->linger_fd);
+    } else if (conn->linger_fd >= 0) {
+        linger_add(&s->lingers, conn->linger_fd, uv_now(s->loop));
+    }
+    free(conn);
+    close_step(s);
+}
+
+static void on_refused_closed(uv_handle_t *handle)
+{
+    free(container_of(handle, struct http_conn, tcp));
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct http_server *s = listener->data;
+    if (status < 0) {
+        return;
+    }
+    struct http_conn *conn = mem_new(struct http_conn);
+    conn->server = s;
+    conn->linger_fd = -1;
+    bool full = s->stats.connections >= s->cfg.max_connections;
+    if (uv_tcp_init(s->loop, &conn->tcp) != 0) {
+        free(conn);
+        return;
+    }
+    if (uv_accept(listener, (uv_stream_t *)&conn->tcp) != 0 || full) {
+        s->stats.connections_refused += full;
+        uv_close((uv_handle_t *)&conn->tcp, on_refused_closed);
+        return;
+    }
+    (void)uv_tcp_nodelay(&conn->tcp, 1);
+    s->stats.connections++;
+    s->stats.connections_total++;
+    list_add_tail(&s->conns, &conn->link);
+    h2o_socket_t *sock = h2o_uv_socket_create((uv_stream_t *)&conn->tcp, on_conn_closed);
+    sock->on_close.data = conn; /* on_close.cb stays NULL: this is only how conn_of finds it */
+    h2o_accept(&s->accept, sock);
+}
+
+/* h2o sees an end of file or a failed write, and closes the connection by itself. */
+static void conn_cut(struct http_conn *conn)
+{
+    uv_os_fd_t fd;
+    if (uv_fileno((uv_handle_t *)&conn->tcp, &fd) == 0) {
+        (void)shutdown(fd, SHUT_RDWR);
+    }
+}
+
+static void cut_stalled(struct http_server *s, uint64_t now_ms)
+{
+    LIST_FOREACH_SAFE (node, &s->exchanges) {
+        struct http_exchange *x = container_of(node, struct http_exchange, link);
+        if (x->sent_ms != 0 && now_ms - x->sent_ms > s->cfg.stall_ms) {
+            x->sent_ms = now_ms;
+            s->stats.stalled_total++;
+            conn_cut(x->conn);
+        }
+    }
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct http_server *s = timer->data;
+    uint64_t now_ms = uv_now(s->loop);
+    if (s->closing) {
+        close_step(s);
+    } else {
+        cut_stalled(s, now_ms);
+        linger_expire(&s->lingers, now_ms);
+    }
+}
+
+/* ---- close ------------------------------------------------------------------------------- */
+
+static void on_last_closed(uv_handle_t *handle)
+{
+    struct http_server *s = handle->data;
+    void (*closed)(void *ctx) = s->closed;
+    void *ctx = s->closed_ctx;
+    free(s->listeners);
+    free(s->addresses.at);
+    free(s);
+    if (closed != NULL) {
+        closed(ctx);
+    }
+}
+
+/* h2o's timers are members of its context and close without a callback, in the same turn as our
+ * handles or before: one more turn, and s may be freed. */
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct http_server *s = handle->data;
+    if (--s->open_handles == 0) {
+        uv_close((uv_handle_t *)&s->last, on_last_closed);
+    }
+}
+
+static void dispose_h2o(struct http_server *s)
+{
+    /* h2o_context_dispose ends with uv_run(ctx->loop), and we are inside a callback of that loop:
+     * it gets an empty one to run. Everything it closes remembers its own loop. */
+    uv_loop_t empty;
+    ASSERT(uv_loop_init(&empty) == 0);
+    s->h2o.loop = &empty;
+    h2o_context_dispose(&s->h2o);
+    ASSERT(uv_loop_close(&empty) == 0);
+    h2o_config_dispose(&s->globalconf);
+    SSL_CTX_free(s->tls);
+}
+
+static void cut_everything(struct http_server *s)
+{
+    LIST_FOREACH_SAFE (node, &s->exchanges) {
+        struct http_exchange *x = container_of(node, struct http_exchange, link);
+        x->broken = true;
+        if (!x->answered) {
+            reply_now(x, 503, NULL, SPAN(""));
+        }
+    }
+}
+
+static void close_step(struct http_server *s)
+{
+    if (!s->closing || s->disposed) {
+        return;
+    }
+    bool late = uv_now(s->loop) >= s->close_deadline_ms;
+    if (late) {
+        cut_everything(s);
+    }
+    LIST_FOREACH_SAFE (node, &s->conns) {
+        struct http_conn *conn = container_of(node, struct http_conn, link);
+        if (late || conn->n_exchanges == 0) {
+            conn_cut(conn);
+        }
+    }
+    if (list_is_empty(&s->conns) && s->lingers.n == 0) {
+        s->disposed = true;
+        dispose_h2o(s);
+        uv_close((uv_handle_t *)&s->tick, on_handle_closed);
+        uv_close((uv_handle_t *)&s->idle, on_handle_closed);
+    }
+}
+
+static void on_lingers_emptied(void *ctx)
+{
+    close_step(ctx);
+}
+
+void http_close(struct http_server *s, void (*closed)(void *ctx), void *ctx)
+{
+    ASSERT(!s->closing);
+    s->closing = true;
+    s->closed = closed;
+    s->closed_ctx = ctx;
+    s->close_deadline_ms = uv_now(s->loop) + HTTP_CLOSE_MS;
+    s->h2o.shutdown_requested = 1; /* h2o: no keep-alive for requests that come now */
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        uv_close((uv_handle_t *)&s->listeners[i], on_handle_closed);
+    }
+    linger_expire(&s->lingers, UINT64_MAX);
+    uv_timer_start(&s->tick, on_tick, 0, CLOSING_TICK_MS);
+}
+
+/* ---- open -------------------------------------------------------------------------------- */
+
+static void close_fds(int *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        close(fds[i]);
+    }
+}
+
+/* Binds the whole list into fds (list->n of them). returns how many are bound, or an error with
+ * nothing left open. */
+static int bind_all(struct http_server *s, const struct endpoint_list *list, int *fds,
+                    struct err *e)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        struct listen_spec spec = listen_spec_for(LISTEN_TCP, list->at, list->n, i);
+        spec.reuse_port = false;
+        int status = listen_probe(&spec, e);
+        if (status == ERR_NOT_FOUND) {
+            log_warn(LOG_API, "address skipped", KV_STR("why", e->msg));
+            continue;
+        }
+        if (status >= 0) {
+            status = listen_open(&spec, e);
+        }
+        if (status < 0) {
+            close_fds(fds, n);
+            return status;
+        }
+        fds[n] = status;
+        s->addresses.at[n] = spec.at;
+        n++;
+    }
+    return (int)n;
+}
+
+static int start_listener(struct http_server *s, int fd)
+{
+    uv_tcp_t *l = &s->listeners[s->n_listeners];
+    int status = uv_tcp_init(s->loop, l);
+    if (status != 0) {
+        close(fd);
+        return err_from_uv(status);
+    }
+    s->n_listeners++;
+    s->open_handles++;
+    l->data = s;
+    status = uv_tcp_open(l, fd);
+    if (status != 0) {
+        close(fd);
+        return err_from_uv(status);
+    }
+    status = uv_listen((uv_stream_t *)l, BACKLOG, on_connection);
+    return status == 0 ? 0 : err_from_uv(status);
+}
+
+static void start_h2o(struct http_server *s)
+{
+    h2o_config_init(&s->globalconf);
+    s->globalconf.server_name = h2o_iovec_init(H2O_STRLIT("rookery"));
+    /* h2o refuses a chunked body that reaches its limit, we one that passes ours. */
+    s->globalconf.max_request_entity_size = (size_t)s->cfg.max_body + 1;
+    s->globalconf.http1.req_timeout = s->cfg.stall_ms;
+    s->globalconf.http1.upgrade_to_http2 = 0;
+    s->globalconf.http2.idle_timeout = s->cfg.stall_ms;
+    h2o_hostconf_t *host =
+        h2o_config_register_host(&s->globalconf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
+    h2o_pathconf_t *all = &host->fallback_path;
+    all->error_log.emit_request_errors = 0;
+    struct handler *handler = (void *)h2o_create_handler(all, sizeof *handler);
+    handler->super.on_req = on_req;
+    handler->server = s;
+    struct refusal_filter *filter = (void *)h2o_create_filter(all, sizeof *filter);
+    filter->super.on_setup_ostream = on_setup_ostream;
+    filter->server = s;
+    h2o_context_init(&s->h2o, s->loop, &s->globalconf);
+    if (s->tls != NULL) {
+        h2o_ssl_register_alpn_protocols(s->tls, h2o_http2_alpn_protocols);
+    }
+    s->accept = (h2o_accept_ctx_t){.ctx = &s->h2o, .hosts = s->globalconf.hosts, .ssl_ctx = s->tls};
+}
+
+static void start_handles(struct http_server *s)
+{
+    list_init(&s->conns);
+    list_init(&s->exchanges);
+    list_init(&s->ready);
+    linger_init(&s->lingers, s->loop, on_lingers_emptied, s);
+    s->idle.data = s;
+    s->tick.data = s;
+    s->last.data = s;
+    s->open_handles = 2;
+    uv_idle_init(s->loop, &s->idle);
+    uv_timer_init(s->loop, &s->tick);
+    uv_timer_init(s->loop, &s->last);
+    uint64_t tick_ms = s->cfg.stall_ms / 4 < TICK_MS ? s->cfg.stall_ms / 4 + 1 : TICK_MS;
+    uv_timer_start(&s->tick, on_tick, tick_ms, tick_ms);
+}
+
+int http_open(struct http_server **out, uv_loop_t *loop, const struct http_cfg *cfg, struct err *e)
+{
+    struct http_server *s = mem_new(struct http_server);
+    int *fds = mem_array(cfg->listen->n + 1, sizeof *fds);
+    int status = 0;
+    s->loop = loop;
+    s->cfg = *cfg;
+    s->addresses.at = mem_array(cfg->listen->n + 1, sizeof *s->addresses.at);
+    s->listeners = mem_array(cfg->listen->n + 1, sizeof *s->listeners);
+    if (cfg->tls_certificate[0] != '\0' || cfg->tls_key[0] != '\0') {
+        status = tls_context_load(&s->tls, cfg->tls_certificate, cfg->tls_key, e);
+        if (status < 0) {
+            err_wrap(e, "api.tls");
+        }
+    }
+    if (status == 0) {
+        status = bind_all(s, cfg->listen, fds, e);
+    }
+    if (status < 0) {
+        SSL_CTX_free(s->tls);
+        free(s->addresses.at);
+        free(s->listeners);
+        free(s);
+        free(fds);
+        return status;
+    }
+    s->addresses.n = (size_t)status;
+    start_handles(s);
+    start_h2o(s);
+    status = 0;
+    for (size_t i = 0; i < s->addresses.n; i++) {
+        status = start_listener(s, fds[i]);
+        if (status < 0) {
+            close_fds(fds + i + 1, s->addresses.n - i - 1);
+            break;
+        }
+    }
+    free(fds);
+    if (status < 0) {
+        http_close(s, NULL, NULL); /* frees s some turns of the loop later */
+        return err_set(e, status, "api.listen: %s", err_text(status));
+    }
+    *out = s;
+    return 0;
+}
+
+const struct endpoint_list *http_addresses(const struct http_server *s)
+{
+    return &s->addresses;
+}
+
+void http_stats(const struct http_server *s, struct http_stats *out)
+{
+    *out = s->stats;
+}

@@ -1,0 +1,108 @@
+/* http.h: an HTTP server on libh2o. http.c is the only file that knows h2o.
+ *
+ * Speaks    HTTP/1.0 and 1.1 (keep-alive, pipelining, chunked bodies, 100-continue); HTTP/2 over
+ *           TLS by ALPN. No h2c: an upgrade in clear text is a way around proxies that filter.
+ * Exchange  one request and its answer. The handler gets it and answers exactly once, by http_reply
+ *           or http_stream, in the call or at any later time. When the client has gone meanwhile,
+ *           that call only lets go of the memory; an exchange may even outlive the server.
+ * Limits    max_body, max_connections; a head of 400 KiB or 100 lines (h2o's own limit); stall_ms
+ *           for a request that does not arrive and for an answer that the client does not take.
+ * Thread    the loop's thread only.
+ */
+#ifndef API_HTTP_H
+#define API_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/config.h"
+#include "base/endpoint.h"
+#include "base/err.h"
+#include "base/span.h"
+
+enum http_method {
+    HTTP_GET,
+    HTTP_HEAD,
+    HTTP_POST,
+    HTTP_PUT,
+    HTTP_DELETE,
+    HTTP_OPTIONS,
+    HTTP_OTHER
+};
+
+struct http_server;
+struct http_exchange;
+
+/* Borrowed for the handler's call. */
+struct http_request {
+    enum http_method method;
+    struct span path;  /* as sent, up to the '?' */
+    struct span query; /* as sent, behind the '?' */
+    struct span body;
+    struct addr peer;
+    /* 0, or why the request will not be served: 413 body over max_body, 400 broken framing, 417
+     * unknown expectation. body is empty then, and the answer must come inside the call. */
+    int refused_status;
+    /* private */
+    const void *headers;
+};
+
+typedef void (*http_handler)(void *ctx, const struct http_request *req, struct http_exchange *x);
+
+struct http_cfg {
+    const struct endpoint_list *listen;
+    const char *tls_certificate; /* both empty: no TLS */
+    const char *tls_key;
+    uint64_t max_body; /* bytes */
+    size_t max_connections;
+    uint64_t stall_ms;
+    http_handler handler;
+    void *ctx;
+};
+
+struct http_stats {
+    uint64_t connections; /* open now */
+    uint64_t connections_total;
+    uint64_t connections_refused; /* max_connections reached */
+    uint64_t requests_total;
+    uint64_t stalled_total; /* cut because the client took nothing for stall_ms */
+};
+
+/* Binds every address or none. cfg is copied, listen and the TLS names are borrowed for the call.
+ * SIGPIPE must be ignored by the program. */
+MUST_CHECK int http_open(struct http_server **out, uv_loop_t *loop, const struct http_cfg *cfg,
+                         struct err *e);
+/* The addresses really bound; owned by the server. */
+const struct endpoint_list *http_addresses(const struct http_server *s);
+void http_stats(const struct http_server *s, struct http_stats *out);
+/* No new connections; answers under way get HTTP_CLOSE_MS, then everything is cut. closed exactly
+ * once, after which s is gone. */
+enum { HTTP_CLOSE_MS = 1000 };
+void http_close(struct http_server *s, void (*closed)(void *ctx), void *ctx);
+
+/* The value of a header (name in lower case; the first of several). False when there is none. */
+bool http_header(const struct http_request *req, const char *name, struct span *value);
+
+/* Adds a header to the answer to come; nothing when the client has gone. Both texts are copied.
+ * name in lower case, value without line breaks. */
+void http_add_header(struct http_exchange *x, const char *name, struct span value);
+
+/* The whole answer; body is copied. HEAD is answered without the body by itself. content_type may
+ * be NULL. */
+void http_reply(struct http_exchange *x, int status, const char *content_type, struct span body);
+
+/* Adds the next piece of a long answer to out. returns true while more is to come. It should do
+ * about a millisecond of work a call and may add nothing; it is called again and again. */
+typedef bool (*http_produce)(void *ctx, struct buf *out);
+
+/* An answer with status 200, produced in slices between which the loop runs. release(ctx) exactly
+ * once: after the last slice, or when the client has gone. */
+void http_stream(struct http_exchange *x, const char *content_type, http_produce produce,
+                 void (*release)(void *ctx), void *ctx);
+
+#endif

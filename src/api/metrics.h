@@ -1,0 +1,40 @@
+/* metrics.h: everything that is counted, for Prometheus or as JSON (metrics_out.h).
+ *
+ * Names   start with rookery_, those of the process with process_. Labels: protocol (udp, http),
+ *         family (ipv4, ipv6), and reason or request where that tells more.
+ */
+#ifndef API_METRICS_H
+#define API_METRICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "api/auth.h"
+#include "api/call.h"
+#include "api/http.h"
+#include "base/buf.h"
+#include "tracker/stats.h"
+#include "tracker/tracker.h"
+
+/* All that is shown, gathered at one moment. */
+struct metrics {
+    struct tracker_totals totals;
+    struct stats_totals stats;
+    struct http_stats http;
+    struct auth_stats auth;
+    bool database_up;
+    const char *version;
+    int64_t started_unix_s;
+    uint64_t resident_bytes;
+    uint64_t cpu_ms;
+};
+
+enum { METRICS_MAX = 256 * 1024 };
+
+/* Pure. */
+void metrics_render(struct buf *out, bool json, const struct metrics *m);
+
+/* Gathers and answers. */
+void metrics_answer(struct call *c, bool json);
+
+#endif
