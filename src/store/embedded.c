@@ -66,6 +66,7 @@ struct embedded {
     struct cluster_dir dir;
     char bin[PG_BIN_LEN];
     char url[128];
+    char log_path[512]; /* for people */
     enum em_state state;
     uv_timer_t timer;
     uv_process_t process;
@@ -211,7 +212,7 @@ static void em_server_died(struct embedded *em)
     em->tries++;
     log_warn(LOG_STORE, "the embedded database died, starting it again",
              KV_INT("status", em->exit_status), KV_INT("signal", em->exit_signal),
-             KV_STR("see", "data_dir/postgres.log"));
+             KV_STR("see", em->log_path));
     em_pause(em);
 }
 
@@ -325,9 +326,8 @@ static void em_look_ready(struct embedded *em)
         em_ready(em, 0, NULL);
     } else if (uv_now(em->loop) - em->first_try_ms > START_MS && !em->ready_called) {
         struct err e;
-        (void)err_set(&e, ERR_TIMEOUT,
-                      "the embedded database was not ready in %d s; see data_dir/postgres.log",
-                      START_MS / 1000);
+        (void)err_set(&e, ERR_TIMEOUT, "the embedded database was not ready in %d s; see %s",
+                      START_MS / 1000, em->log_path);
         em_fail(em, &e);
         if (em->state == EM_FAILED) { /* ready may have called embedded_stop */
             em->signals = 0;
@@ -472,6 +472,7 @@ int embedded_start(struct embedded **out, uv_loop_t *loop, const char *data_dir,
                    "host=/proc/self/fd/%d port=5432 user=rookery dbname=postgres", em->dir.fd);
     ASSERT(uv_timer_init(loop, &em->timer) == 0);
     em->open_handles = 1;
+    (void)snprintf(em->log_path, sizeof em->log_path, "%s/postgres.log", data_dir);
     em_arm(em, 0); /* everything else from the loop */
     *out = em;
     return 0;

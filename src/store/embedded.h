@@ -22,7 +22,8 @@ struct embedded;
 /* status 0: the postmaster accepts connections. Once. */
 typedef void (*embedded_ready)(void *ctx, int status, const struct err *e);
 
-/* Begins; ready comes later, exactly once, also when embedded_stop comes first (ERR_CANCELED). */
+/* Begins; ready comes later, exactly once, also when embedded_stop comes first (ERR_CANCELED).
+ * data_dir is borrowed until embedded_stop has called back. */
 MUST_CHECK int embedded_start(struct embedded **out, uv_loop_t *loop, const char *data_dir,
                               embedded_ready ready, void *ctx, struct err *e);
 

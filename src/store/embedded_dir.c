@@ -89,7 +89,7 @@ static int remove_new(const struct cluster_dir *d, struct err *e)
 {
     int fd = openat(d->data_fd, NEW, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) {
-        return errno == ENOENT ? 0 : err_set_errno(e, errno, "open data_dir/" NEW);
+        return errno == ENOENT ? 0 : err_set_errno(e, errno, "open %s/" NEW, d->data_dir);
     }
     int status = 0;
     if (is_marked(fd)) {
@@ -98,11 +98,12 @@ static int remove_new(const struct cluster_dir *d, struct err *e)
     }
     (void)close(fd);
     if (status < 0) {
-        return err_set_errno(e, -status, "remove data_dir/" NEW);
+        return err_set_errno(e, -status, "remove %s/" NEW, d->data_dir);
     }
     if (unlinkat(d->data_fd, NEW, AT_REMOVEDIR) < 0) {
         return err_set(e, ERR_DENIED,
-                       "data_dir/" NEW " holds what Rookery did not make; move it away to go on");
+                       "%s/" NEW " holds what Rookery did not make; move it away to go on",
+                       d->data_dir);
     }
     return 0;
 }
@@ -128,20 +129,20 @@ static int make_new(struct cluster_dir *d, struct err *e)
 {
     int status = 0;
     if (mkdirat(d->data_fd, NEW, 0700) < 0) {
-        return err_set_errno(e, errno, "make data_dir/" NEW);
+        return err_set_errno(e, errno, "make %s/" NEW, d->data_dir);
     }
     int new_fd = openat(d->data_fd, NEW, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (new_fd < 0) {
-        return err_set_errno(e, errno, "open data_dir/" NEW);
+        return err_set_errno(e, errno, "open %s/" NEW, d->data_dir);
     }
     status = write_mark(new_fd, geteuid(), getegid(), e);
     if (status == 0 && mkdirat(new_fd, "cluster", 0700) < 0) {
-        status = err_set_errno(e, errno, "make data_dir/" NEW "/cluster");
+        status = err_set_errno(e, errno, "make %s/" NEW "/cluster", d->data_dir);
     }
     if (status == 0) {
         d->fd = openat(new_fd, "cluster", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (d->fd < 0 || (geteuid() == 0 && fchown(d->fd, d->uid, d->gid) < 0)) {
-            status = err_set_errno(e, errno, "open data_dir/" NEW "/cluster");
+            status = err_set_errno(e, errno, "open %s/" NEW "/cluster", d->data_dir);
         }
     }
     (void)close(new_fd);
@@ -156,7 +157,7 @@ int cluster_dir_adopt(struct cluster_dir *d, struct err *e)
     }
     if (fsync(d->fd) < 0 || renameat(d->data_fd, NEW "/cluster", d->data_fd, CLUSTER) < 0 ||
         fsync(d->data_fd) < 0) {
-        return err_set_errno(e, errno, "move the new cluster to data_dir/" CLUSTER);
+        return err_set_errno(e, errno, "move the new cluster to %s/" CLUSTER, d->data_dir);
     }
     d->complete = true;
     return remove_new(d, e);
@@ -202,14 +203,15 @@ static int check_cluster(struct cluster_dir *d, struct err *e)
     struct stat st;
     if (!is_marked(d->fd)) {
         return err_set(e, ERR_DENIED,
-                       "data_dir/" CLUSTER " was not made by Rookery (it has no file " MARK
-                       "): move it away, or use it through database.url");
+                       "%s/" CLUSTER " was not made by Rookery (it has no file " MARK
+                       "): move it away, or use it through database.url",
+                       d->data_dir);
     }
     if (fstat(d->fd, &st) < 0) {
-        return err_set_errno(e, errno, "data_dir/" CLUSTER);
+        return err_set_errno(e, errno, "%s/" CLUSTER, d->data_dir);
     }
     if (st.st_uid == 0 || (geteuid() != 0 && st.st_uid != geteuid())) {
-        return err_set(e, ERR_DENIED, "data_dir/" CLUSTER " belongs to user %lu, not to %lu",
+        return err_set(e, ERR_DENIED, "%s/" CLUSTER " belongs to user %lu, not to %lu", d->data_dir,
                        (unsigned long)st.st_uid, (unsigned long)d->uid);
     }
     d->uid = st.st_uid;
@@ -224,8 +226,9 @@ static int open_or_make(struct cluster_dir *d, struct err *e)
     d->fd = openat(d->data_fd, CLUSTER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int failed = d->fd < 0 ? errno : 0;
     if (failed != 0 && failed != ENOENT) {
-        return failed == ENOTDIR ? err_set(e, ERR_DENIED, "data_dir/" CLUSTER " is not a directory")
-                                 : err_set_errno(e, failed, "open data_dir/" CLUSTER);
+        return failed == ENOTDIR
+                   ? err_set(e, ERR_DENIED, "%s/" CLUSTER " is not a directory", d->data_dir)
+                   : err_set_errno(e, failed, "open %s/" CLUSTER, d->data_dir);
     }
     int status = choose_user(d, e);
     if (status == 0 && failed == 0) {
@@ -242,10 +245,10 @@ static int open_or_make(struct cluster_dir *d, struct err *e)
 
 int cluster_dir_open(struct cluster_dir *d, const char *data_dir, struct err *e)
 {
-    *d = (struct cluster_dir){.data_fd = -1, .fd = -1};
+    *d = (struct cluster_dir){.data_dir = data_dir, .data_fd = -1, .fd = -1};
     d->data_fd = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (d->data_fd < 0) {
-        return err_set_errno(e, errno, "open data_dir");
+        return err_set_errno(e, errno, "open %s", data_dir);
     }
     int status = open_or_make(d, e);
     if (status < 0) {
@@ -274,5 +277,5 @@ int cluster_dir_open_log(const struct cluster_dir *d, struct err *e)
     }
     int fd = openat(d->data_fd, "postgres.log",
                     O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return fd < 0 ? err_set_errno(e, errno, "open data_dir/postgres.log") : fd;
+    return fd < 0 ? err_set_errno(e, errno, "open %s/postgres.log", d->data_dir) : fd;
 }

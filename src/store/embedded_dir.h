@@ -18,10 +18,11 @@
 #include "base/err.h"
 
 struct cluster_dir {
-    int data_fd;   /* data_dir; -1 when not open */
-    int fd;        /* the cluster, also after it was moved; -1 when not open */
-    bool complete; /* false: initdb has to run, then cluster_dir_adopt */
-    uid_t uid;     /* the user that PostgreSQL runs as */
+    const char *data_dir; /* borrowed from who opened it */
+    int data_fd;          /* data_dir; -1 when not open */
+    int fd;               /* the cluster, also after it was moved; -1 when not open */
+    bool complete;        /* false: initdb has to run, then cluster_dir_adopt */
+    uid_t uid;            /* the user that PostgreSQL runs as */
     gid_t gid;
     char version[16]; /* of a complete cluster ("15"), else empty */
 };

@@ -91,8 +91,8 @@ int pg_bin_find(char out[static PG_BIN_LEN], const char *version, struct err *e)
                        "or set database.url");
     }
     return err_set(e, ERR_NOT_FOUND,
-                   "data_dir/postgres needs PostgreSQL %s: apt-get install postgresql-%s", version,
-                   version);
+                   "the embedded database needs PostgreSQL %s: apt-get install postgresql-%s",
+                   version, version);
 }
 
 /* ---- starting ----------------------------------------------------------------------------- */
@@ -246,13 +246,14 @@ int pg_left_find(const struct cluster_dir *dir, pid_t *pid, struct err *e)
         (void)close(pidfd);
     }
     if (runs == RUNS_UNKNOWN) {
-        return err_set(e, ERR_IN_USE,
-                       "process %d may be a database server on data_dir/postgres; stop it, or "
-                       "remove data_dir/postgres/" PID_FILE,
-                       (int)*pid);
+        return err_set(
+            e, ERR_IN_USE,
+            "process %d may be a database server on %s/postgres; stop it, or remove " PID_FILE
+            " there",
+            (int)*pid, dir->data_dir);
     }
     left_remove_files(dir, failed != ESRCH);
-    return err_set(e, ERR_NOT_FOUND, "no database server runs on data_dir/postgres");
+    return err_set(e, ERR_NOT_FOUND, "no database server runs there");
 }
 
 void pg_left_signal(int pidfd, int signal_number)

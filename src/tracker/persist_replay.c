@@ -75,6 +75,9 @@ static int compare_hashes(const void *a, const void *b)
 /* Two calls in all, because each makes the tracker's access lists anew. */
 static void replay_hashes(struct replay *r, struct tracker *tracker)
 {
+    if (r->n_hashes == 0) {
+        return;
+    }
     struct infohash *present = mem_array(r->n_hashes + 1, sizeof *present);
     struct infohash *absent = mem_array(r->n_hashes + 1, sizeof *absent);
     size_t n_present = 0, n_absent = 0;
