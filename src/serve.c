@@ -462,6 +462,7 @@ static int run(struct server *s)
     free(s->generated_token);
     free(s->migration.url);
     log_set_sink(NULL);
+    uv_library_shutdown(); /* joins the thread pool, so that its threads clean up behind themselves */
     return s->failed ? EXIT_RUNTIME : EXIT_OK;
 }
 
