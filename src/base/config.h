@@ -4,7 +4,8 @@
  *          unknown key, a wrong type, a value out of range or a key given twice is an error with
  *          its line; all errors of a file are reported at once.
  * Order    defaults, then the file, then ROOKERY_* variables (ROOKERY_TRACKER__MODE=private;
- *          lists: comma-separated or as in YAML, "[a, b]"; ROOKERY_API__TOKENS__<LABEL>).
+ *          lists: comma-separated or as in YAML, "[a, b]"; ROOKERY_API__TOKENS__<LABEL>). A variable
+ *          that looks like a key and is none is an error; others with the prefix are not ours.
  * Reserved keys of parts that are still to come are checked as all others and then have no effect.
  * Limits   CONFIG_LIST_MAX entries in a list; CONFIG_TOKEN_MAX bytes in a token.
  * Memory   everything config_load fills belongs to the config; config_release frees it.

@@ -103,6 +103,31 @@ static void set_token(struct config_loader *l, struct span name, struct span val
     config_token_set(l, span_of(label, n), &token, true);
 }
 
+/* Is a variable that names no key a mistake? Yes when it looks like a path, or begins with a
+ * section: to pass over ROOKERY_TRACKER_MODE=private would open the tracker to all. Other programs
+ * have variables with our prefix too (ROOKERY_SERVICE_HOST is how Kubernetes names a service). */
+static bool is_mistake(struct span variable)
+{
+    for (size_t i = 0; i + 1 < variable.n; i++) {
+        if (variable.p[i] == '_' && variable.p[i + 1] == '_') {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < config_schema_count(); i++) {
+        struct span section = span_cut(span_str(config_schema_at(i)->name), '.', NULL);
+        struct span head = span_sub(variable, 0, section.n);
+        bool equal = head.n == section.n;
+        for (size_t k = 0; equal && k < head.n; k++) {
+            equal = lower(head.p[k]) == section.p[k];
+        }
+        if (equal && (variable.n == head.n || lower(variable.p[head.n]) < 'a' ||
+                      lower(variable.p[head.n]) > 'z')) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void set_variable(struct config_loader *l, struct span name, struct span value,
                          struct config_where at)
 {
@@ -117,6 +142,9 @@ static void set_variable(struct config_loader *l, struct span name, struct span 
             config_env_set(l, key, value, at);
             return;
         }
+    }
+    if (!is_mistake(span_sub(name, PREFIX.n, name.n))) {
+        return;
     }
     config_complain_at(l, at, "",
                        "this variable names no key of the configuration (ROOKERY_ + the key in "
