@@ -162,7 +162,7 @@ static void on_keys_read(struct pg_cmd *cmd, int status, const PGresult *res, co
         for (size_t i = 0; i < r->n; i++) {
             if (strcmp(r->keys[i], present[n_present].key) == 0) {
                 n_present++;
-                memcpy(r->keys[i], r->keys[--r->n], sizeof r->keys[i]);
+                memmove(r->keys[i], r->keys[--r->n], sizeof r->keys[i]); /* may be itself */
                 break;
             }
         }
