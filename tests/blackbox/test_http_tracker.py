@@ -293,11 +293,19 @@ def test_a_scrape_without_a_good_key_shows_nothing(private):
                 assert "key" in str(e)
 
 
-def test_a_refusal_says_when_to_try_again(private):
+def test_a_refused_key_names_no_time_to_try_again(private):
     with private.http_client() as http:
         with pytest.raises(Failure) as refused:
             http.announce(new_hash(), path="/announce/" + new_key())
-    assert set(refused.value.reply) <= {b"failure reason", b"retry in"}
+    assert set(refused.value.reply) == {b"failure reason"}
+
+
+def test_a_torrent_that_is_not_listed_yet_may_be_tried_again_soon(listed):
+    with listed.http_client() as http:
+        with pytest.raises(Failure) as refused:
+            http.announce(new_hash())
+    assert refused.value.reply[b"failure reason"] == b"torrent not on whitelist"
+    assert 1 <= refused.value.reply[b"retry in"] <= 10
 
 
 def test_keys_are_harmless_in_public_mode(http):
