@@ -26,6 +26,14 @@ CREATE TABLE completed_counts (
     completed bigint NOT NULL CHECK (completed BETWEEN 0 AND 4294967295)
 );
 
+-- The last batch of counts that each running server has added, so that a batch whose answer was
+-- lost can be sent again without being counted twice. A server takes a new name at every start.
+CREATE TABLE completed_batches (
+    server  text PRIMARY KEY,
+    batch   bigint NOT NULL,
+    sent_at timestamptz NOT NULL DEFAULT now()
+);
+
 CREATE FUNCTION rookery_notify(channel text, items text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF cardinality(items) > 150 THEN

@@ -47,7 +47,7 @@ static void on_added(struct pg_cmd *cmd, int status, const PGresult *res, const 
 }
 
 int store_completed_add(struct store *s, const struct store_completed *counts, size_t n,
-                        store_completed_done done, void *ctx)
+                        uint64_t batch, store_completed_done done, void *ctx)
 {
     struct pg_bind args;
     if (n > STORE_BULK_MAX) {
@@ -66,11 +66,21 @@ int store_completed_add(struct store *s, const struct store_completed *counts, s
     for (size_t i = 0; i < n; i++) {
         pg_bind_item_int8(&args, counts[i].n);
     }
-    /* Rows in order, so that two servers that flush at once do not deadlock. */
+    pg_bind_text(&args, s->name);
+    pg_bind_int8(&args, (int64_t)batch);
+    /* Rows in order, so that two servers that flush at once do not deadlock. What other servers
+     * left is kept for longer than any of them could still be asking about it. */
     int status = store_send(s, &c->cmd,
+                            "WITH old AS (DELETE FROM completed_batches "
+                            "WHERE server <> $3 AND sent_at < now() - interval '7 days'), "
+                            "fresh AS (INSERT INTO completed_batches AS b (server, batch) "
+                            "VALUES ($3, $4) ON CONFLICT (server) DO UPDATE "
+                            "SET batch = excluded.batch, sent_at = now() "
+                            "WHERE b.batch < excluded.batch RETURNING 1) "
                             "INSERT INTO completed_counts AS c (info_hash, completed) "
                             "SELECT hash, least(sum(n), 4294967295) "
-                            "FROM unnest($1, $2) AS x (hash, n) GROUP BY hash ORDER BY hash "
+                            "FROM unnest($1, $2) AS x (hash, n) "
+                            "WHERE EXISTS (SELECT FROM fresh) GROUP BY hash ORDER BY hash "
                             "ON CONFLICT (info_hash) DO UPDATE "
                             "SET completed = least(c.completed + excluded.completed, 4294967295) "
                             "RETURNING info_hash, completed",

@@ -14,6 +14,7 @@
 
 #include <stdlib.h>
 
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/store_impl.h"
@@ -160,6 +161,7 @@ int store_open(struct store **out, uv_loop_t *loop, const char *url,
     s->loop = loop;
     s->watch = *watch;
     s->watched = true;
+    digest_random_alnum(s->name, sizeof s->name - 1);
     int status = pg_params_init(&s->params, url, PG_OPTIONS_COMMANDS, e);
     if (status == 0) {
         status = pg_params_init(&s->load_params, url, PG_OPTIONS_LONG, e);

@@ -101,11 +101,16 @@ MUST_CHECK int store_key_remove(struct store *s, const char *key, store_changed 
 MUST_CHECK int store_keys_used(struct store *s, const struct store_key *keys, size_t n,
                                store_done done, void *ctx);
 
-/* completed.c: adds the counts to the stored ones in one statement; rows: the new totals. */
+/* completed.c: adds the counts to the stored ones in one statement; rows: the new totals.
+ *
+ * batch   1, 2, 3, ...: one that was stored already is not added again (and gives no totals), so
+ *         that after ERR_UNAVAILABLE, which leaves open what became of it, the same counts are sent
+ *         again under the same number. After any other failure nothing of it was stored.
+ */
 typedef void (*store_completed_done)(void *ctx, int status, const struct store_completed *totals,
                                      size_t n, const struct err *e);
 MUST_CHECK int store_completed_add(struct store *s, const struct store_completed *counts, size_t n,
-                                   store_completed_done done, void *ctx);
+                                   uint64_t batch, store_completed_done done, void *ctx);
 
 /* load.c: everything, streamed by COPY over a connection of its own in one snapshot. The row
  * callbacks come in batches over many turns of the loop; done last, with 0 or why it broke

@@ -23,6 +23,7 @@ struct store {
     bool available; /* commands is up */
     bool listening; /* listener is up and LISTEN was confirmed */
     bool closing;
+    char name[33];     /* of this server in completed_batches */
     struct load *load; /* NULL: none under way */
     uv_timer_t close_timer;
     unsigned open_parts;

@@ -8,7 +8,8 @@
  * - a load breaks: the new lists are dropped, the old ones stay; again after LOAD_RETRY_MS if the
  *   database is there, else when it is back. Those who asked for a reload are told.
  * - more changes during a load than the replay holds: the load is dropped and begins again.
- * - a flush fails: completed counts go back to the tracker, last uses stay here; next time.
+ * - a flush fails: completed counts go back to the tracker, last uses stay here; next time. When it
+ *   is not known whether the counts were stored (the connection broke), the same batch is sent again.
  *
  * Closing: no more watch, a load under way is forgotten (its callbacks still come, and find
  * closing set), one flush, at most PERSIST_CLOSE_MS. A flush that is still in flight then keeps the
@@ -63,7 +64,8 @@ struct persist {
     bool completed_busy, used_busy; /* a statement is in flight */
     bool flush_failing;
     struct completed_count taken[PERSIST_BATCH];
-    size_t n_taken;
+    size_t n_taken; /* 0: no batch is under way, or waits to be sent again */
+    uint64_t batch; /* its number */
     struct store_key used[PERSIST_BATCH];
     size_t n_used;
 
@@ -324,13 +326,15 @@ static void flush_on_completed(void *ctx, int status, const struct store_complet
     }
     bool more = status == 0 && p->n_taken == PERSIST_BATCH;
     flush_result(p, status, e);
-    if (status < 0) {
+    if (status < 0 && status != ERR_UNAVAILABLE) {
         tracker_completed_give_back(p->tracker, p->taken, p->n_taken);
     }
     for (size_t i = 0; i < n; i++) {
         tracker_completed_set(p->tracker, &totals[i].info_hash, totals[i].n);
     }
-    p->n_taken = 0;
+    if (status != ERR_UNAVAILABLE) {
+        p->n_taken = 0;
+    }
     if (more) {
         persist_flush(p);
     }
@@ -343,18 +347,19 @@ static void flush_completed(struct persist *p)
     if (p->completed_busy) {
         return;
     }
-    p->n_taken = tracker_completed_take(p->tracker, p->taken, PERSIST_BATCH);
+    if (p->n_taken == 0) {
+        p->n_taken = tracker_completed_take(p->tracker, p->taken, PERSIST_BATCH);
+        p->batch++;
+    }
     if (p->n_taken == 0) {
         return;
     }
     for (size_t i = 0; i < p->n_taken; i++) {
         counts[i] = (struct store_completed){p->taken[i].info_hash, p->taken[i].n};
     }
-    int status = store_completed_add(p->store, counts, p->n_taken, flush_on_completed, p);
-    if (status < 0) {
-        tracker_completed_give_back(p->tracker, p->taken, p->n_taken);
+    int status = store_completed_add(p->store, counts, p->n_taken, p->batch, flush_on_completed, p);
+    if (status < 0) { /* not sent: the batch waits */
         flush_result(p, status, NULL);
-        p->n_taken = 0;
         return;
     }
     p->completed_busy = true;

@@ -5,8 +5,8 @@
  *           second; after an outage, and on persist_reload, whitelist and keys are loaded again
  *           beside the running tracker.
  * Counts    completed counts and last uses go to the database every PERSIST_FLUSH_MS in one
- *           statement each; what cannot be stored is given back and tried again. When a connection
- *           dies with the statement in flight, a count may be added twice, but none is lost.
+ *           statement each; what cannot be stored is tried again. Each completed download is counted
+ *           once, also when a connection dies and leaves open whether its batch was stored.
  * Limits    PERSIST_WAITERS_MAX reloads asked for at a time; PERSIST_BATCH rows a statement.
  */
 #ifndef TRACKER_PERSIST_H

@@ -125,14 +125,17 @@ static void completed_counts_add_up(void **state)
 {
     struct pg_fixture *f = *state;
     struct watched w;
-    struct totals first = {0}, second = {0};
+    struct totals first = {0}, again = {0}, second = {0};
     pg_fixture_database(f);
     watched_open(&w, f, f->url);
     const struct store_completed counts[3] = {{hash_of(1), 5}, {hash_of(2), 1}, {hash_of(1), 2}};
     const struct store_completed more[1] = {{hash_of(1), UINT32_MAX}};
-    assert_int_equal(store_completed_add(w.store, counts, 3, on_totals, &first), 0);
-    assert_int_equal(store_completed_add(w.store, more, 1, on_totals, &second), 0);
+    assert_int_equal(store_completed_add(w.store, counts, 3, 1, on_totals, &first), 0);
+    assert_int_equal(store_completed_add(w.store, counts, 3, 1, on_totals, &again), 0);
+    assert_int_equal(store_completed_add(w.store, more, 1, 2, on_totals, &second), 0);
     PG_UNTIL_TRUE(f, &second.answer.done);
+    assert_int_equal(again.answer.status, 0);
+    assert_int_equal(again.answer.n, 0); /* the same batch once more adds nothing */
     assert_int_equal(first.answer.n, 2);
     assert_true(infohash_eq(&first.at[0].info_hash, &counts[0].info_hash));
     assert_int_equal(first.at[0].n, 7);
