@@ -22,6 +22,14 @@ MUST_CHECK int digest_start(void);
 void digest_sha1(uint8_t out[static 20], struct span in);
 void digest_sha256(uint8_t out[static 32], struct span in);
 
+/* SHA-1 of bytes that come in parts; for one thread at a time. */
+struct digest_stream;
+struct digest_stream *digest_stream_new(void);
+void digest_stream_free(struct digest_stream *s); /* NULL: nothing */
+void digest_stream_add(struct digest_stream *s, struct span in);
+/* The hash of all that was added; what is added from now on belongs to the next one. */
+void digest_stream_end(struct digest_stream *s, uint8_t out[static 20]);
+
 /* SipHash-2-4 (libsodium crypto_shorthash). */
 uint64_t digest_siphash(struct siphash_key const *key, struct span in);
 

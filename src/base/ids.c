@@ -36,3 +36,33 @@ bool hex_decode(uint8_t *out, size_t out_len, struct span s)
     }
     return true;
 }
+
+static int base32_value(uint8_t c)
+{
+    if (c >= '2' && c <= '7') {
+        return c - '2' + 26;
+    }
+    c |= 0x20;
+    return c >= 'a' && c <= 'z' ? c - 'a' : -1;
+}
+
+bool base32_decode(uint8_t *out, size_t out_len, struct span s)
+{
+    if (out_len % 5 != 0 || s.n % 8 != 0 || s.n / 8 != out_len / 5) {
+        return false;
+    }
+    uint64_t bits = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        int value = base32_value(s.p[i]);
+        if (value < 0) {
+            return false;
+        }
+        bits = bits << 5 | (unsigned)value;
+        if (i % 8 == 7) {
+            for (size_t k = 0; k < 5; k++) {
+                *out++ = (uint8_t)(bits >> (32 - 8 * k));
+            }
+        }
+    }
+    return true;
+}

@@ -1,6 +1,6 @@
-/* ids.h: the 20-byte names of BitTorrent as types of their own, and hex.
+/* ids.h: the 20-byte names of BitTorrent as types of their own, hex and base32.
  *
- * Source: BEP 3.
+ * Source: BEP 3, RFC 4648 (base32).
  */
 #ifndef BASE_IDS_H
 #define BASE_IDS_H
@@ -31,5 +31,9 @@ void hex_encode(char *out, struct span bytes);
 
 /* hex digits of any case into out; false unless s has exactly 2 * out_len of them. */
 bool hex_decode(uint8_t *out, size_t out_len, struct span s);
+
+/* base32 digits (a-z2-7) of any case, without padding, into out; out_len is a multiple of 5. False
+ * unless s has exactly out_len / 5 * 8 of them. */
+bool base32_decode(uint8_t *out, size_t out_len, struct span s);
 
 #endif

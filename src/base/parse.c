@@ -42,3 +42,20 @@ long percent_decode(uint8_t *out, size_t cap, struct span in)
     }
     return (long)n;
 }
+
+static bool is_alphanumeric(uint8_t c)
+{
+    uint8_t lower = c | 0x20;
+    return (c >= '0' && c <= '9') || (lower >= 'a' && lower <= 'z');
+}
+
+void percent_encode(struct wr *w, struct span s, struct span signs)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < s.n; i++) {
+        uint8_t c = s.p[i];
+        uint8_t escape[3] = {'%', (uint8_t)hex[c >> 4], (uint8_t)hex[c & 15]};
+        bool stays = is_alphanumeric(c) || span_find(signs, c) < signs.n;
+        wr_bytes(w, stays ? span_of(&c, 1) : span_of(escape, sizeof escape));
+    }
+}

@@ -345,21 +345,6 @@ int http_scrape_decode(struct infohash *out, size_t cap, struct span query, cons
     return (int)n;
 }
 
-static bool is_unreserved(uint8_t c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
-}
-
-static void put_escaped(struct wr *w, struct span s)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < s.n; i++) {
-        uint8_t escape[3] = {'%', (uint8_t)hex[s.p[i] >> 4], (uint8_t)hex[s.p[i] & 15]};
-        wr_bytes(w, is_unreserved(s.p[i]) ? span_of(&s.p[i], 1) : span_of(escape, sizeof escape));
-    }
-}
-
 static void put_number(struct wr *w, struct span name, uint64_t v)
 {
     wr_bytes(w, name);
@@ -370,9 +355,9 @@ void http_announce_encode(struct wr *w, const struct announce_req *req)
 {
     static const char *const events[] = {NULL, "completed", "started", "stopped"};
     wr_bytes(w, SPAN("info_hash="));
-    put_escaped(w, span_of(req->info_hash.b, HASH_LEN));
+    percent_encode(w, span_of(req->info_hash.b, HASH_LEN), PERCENT_UNRESERVED);
     wr_bytes(w, SPAN("&peer_id="));
-    put_escaped(w, span_of(req->peer_id.b, HASH_LEN));
+    percent_encode(w, span_of(req->peer_id.b, HASH_LEN), PERCENT_UNRESERVED);
     put_number(w, SPAN("&port="), req->port);
     put_number(w, SPAN("&uploaded="), req->uploaded);
     put_number(w, SPAN("&downloaded="), req->downloaded);
@@ -393,7 +378,7 @@ void http_announce_encode(struct wr *w, const struct announce_req *req)
     if (req->has_ip) {
         char text[ADDR_TEXT_LEN];
         wr_bytes(w, SPAN("&ip="));
-        put_escaped(w, span_str(addr_format(text, &req->ip)));
+        percent_encode(w, span_str(addr_format(text, &req->ip)), PERCENT_UNRESERVED);
     }
 }
 
@@ -401,7 +386,7 @@ void http_scrape_encode(struct wr *w, const struct infohash *hashes, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         wr_bytes(w, i == 0 ? SPAN("info_hash=") : SPAN("&info_hash="));
-        put_escaped(w, span_of(hashes[i].b, HASH_LEN));
+        percent_encode(w, span_of(hashes[i].b, HASH_LEN), PERCENT_UNRESERVED);
     }
 }
 

@@ -47,6 +47,39 @@ static void test_sha(void **state)
                   "d29751f2649b32ff572b5e0a9f541ea660a50f94ff0beedfb0b692b924cc8025");
 }
 
+static void assert_stream_end(struct digest_stream *s, const char *want)
+{
+    uint8_t out[20];
+    char hex[41];
+    digest_stream_end(s, out);
+    hex_encode(hex, span_of(out, sizeof out));
+    assert_string_equal(hex, want);
+}
+
+static void test_stream(void **state)
+{
+    (void)state;
+    static const char abc[] = "a9993e364706816aba3e25717850c26c9cd0d89d";
+    struct digest_stream *s = digest_stream_new();
+    assert_stream_end(s, "da39a3ee5e6b4b0d3255bfef95601890afd80709");
+    digest_stream_add(s, SPAN("abc"));
+    assert_stream_end(s, abc);
+    digest_stream_add(s, SPAN("a"));
+    digest_stream_add(s, span_of(NULL, 0));
+    digest_stream_add(s, SPAN("bc"));
+    assert_stream_end(s, abc);
+    for (size_t at = 0; at < sizeof million; at += 1000) {
+        digest_stream_add(s, span_of(million + at, 1000));
+    }
+    uint8_t whole[20];
+    char hex[41];
+    digest_sha1(whole, span_of(million, sizeof million));
+    hex_encode(hex, span_of(whole, sizeof whole));
+    assert_stream_end(s, hex);
+    digest_stream_free(s);
+    digest_stream_free(NULL);
+}
+
 /* The SipHash paper, appendix A, and its reference implementation's first vector. */
 static void test_siphash(void **state)
 {
@@ -110,8 +143,11 @@ static void test_equal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sha),    cmocka_unit_test(test_siphash),
-        cmocka_unit_test(test_random), cmocka_unit_test(test_random_letters),
+        cmocka_unit_test(test_sha),
+        cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_siphash),
+        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random_letters),
         cmocka_unit_test(test_equal),
     };
     if (digest_start() < 0) {

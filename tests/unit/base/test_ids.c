@@ -57,13 +57,40 @@ static void test_there_and_back(void **state)
     assert_false(infohash_eq(&a, &b));
 }
 
+static void test_base32(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",
+                                      "MZXW6YTB",
+                                      "MZXW6YTBOI======",
+                                      "MZXW6YTBOJQXEMZ",
+                                      "MZXW6YTBOJQXEM 2",
+                                      "MZXW6YTBOJQXEM12",
+                                      "MZXW6YTBOJQXEM82",
+                                      "MZXW6YTBOJQXEM@2",
+                                      "MZXW6YTBOJQXEM[2",
+                                      "MZXW6YTBOJQXEM`2",
+                                      "MZXW6YTBOJQXEM{2"};
+    uint8_t out[10];
+    /* RFC 4648, section 10: "foobar" begins like this. */
+    assert_true(base32_decode(out, 5, SPAN("MZXW6YTB")));
+    assert_memory_equal(out, "fooba", 5);
+    assert_true(base32_decode(out, 10, SPAN("aaaaaaaa77777777")));
+    assert_memory_equal(out, "\0\0\0\0\0\xff\xff\xff\xff\xff", 10);
+    assert_true(base32_decode(out, 0, SPAN("")));
+    assert_false(base32_decode(out, 4, SPAN("MZXW6YQ")));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_false(base32_decode(out, 10, span_str(bad[i])));
+    }
+    assert_false(base32_decode(out, 5, SPAN("MZXW6YT\xc2")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_encode),
-        cmocka_unit_test(test_decode_any_case),
-        cmocka_unit_test(test_what_is_no_hex),
-        cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_encode),         cmocka_unit_test(test_decode_any_case),
+        cmocka_unit_test(test_what_is_no_hex), cmocka_unit_test(test_there_and_back),
+        cmocka_unit_test(test_base32),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,13 +78,28 @@ static void test_percent_that_does_not_fit(void **state)
     assert_int_equal(out[3], 9);
 }
 
+static void test_percent_encode(void **state)
+{
+    (void)state;
+    char text[64];
+    struct wr w = wr_over(text, sizeof text);
+    percent_encode(&w, SPAN("aZ09-._~ +%/\0\xff"), PERCENT_UNRESERVED);
+    assert_true(span_eq(wr_span(&w), SPAN("aZ09-._~%20%2B%25%2F%00%FF")));
+    w = wr_over(text, sizeof text);
+    percent_encode(&w, SPAN("[::1]:80"), SPAN("[]:"));
+    assert_true(span_eq(wr_span(&w), SPAN("[::1]:80")));
+    w = wr_over(text, 2);
+    percent_encode(&w, SPAN("/"), PERCENT_UNRESERVED); /* three bytes do not fit */
+    assert_true(w.bad);
+    assert_int_equal(wr_len(&w), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_what_is_no_number),
-        cmocka_unit_test(test_percent),
-        cmocka_unit_test(test_percent_that_does_not_fit),
+        cmocka_unit_test(test_numbers),        cmocka_unit_test(test_what_is_no_number),
+        cmocka_unit_test(test_percent),        cmocka_unit_test(test_percent_that_does_not_fit),
+        cmocka_unit_test(test_percent_encode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
