@@ -10,6 +10,7 @@
 #include "data_dir.h"
 #include "exit_status.h"
 #include "serve.h"
+#include "torrent_command.h"
 
 #include "base/banned.h"
 
@@ -29,6 +30,8 @@ struct command {
 static const char usage[] = "usage: rookery [serve] [--config FILE] [--ready-file FILE]\n"
                             "       rookery check-config --config FILE\n"
                             "       rookery migrate --config FILE\n"
+                            "       rookery torrent create PATH [-a URL]... [-o FILE] ...\n"
+                            "       rookery torrent show FILE [--json]\n"
                             "       rookery --version | --help | COMMAND --help\n";
 
 static int run_serve(const struct options *opt)
@@ -156,6 +159,10 @@ int main(int argc, char **argv)
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         fputs(usage, stdout);
         return EXIT_OK;
+    }
+    if (argc > 1 && strcmp(argv[1], "torrent") == 0) {
+        argv[1] = argv[0];
+        return torrent_command(argc - 1, argv + 1);
     }
     if (argc > 1 && argv[1][0] != '-') {
         cmd = find_command(argv[1]);

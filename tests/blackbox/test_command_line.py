@@ -37,7 +37,7 @@ def test_version():
 def test_help_names_every_command():
     result = run("--help")
     assert result.returncode == 0
-    for command in COMMANDS:
+    for command in COMMANDS + ["torrent create", "torrent show"]:
         assert command in result.stdout
 
 
