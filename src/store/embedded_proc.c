@@ -109,18 +109,18 @@ int pg_bin_find(char out[static PG_BIN_LEN], const char *version, struct err *e)
 
 int pg_spawn(uv_process_t *process, uv_loop_t *loop, const struct pg_spawn *spec, struct err *e)
 {
-    static const char *const initdb_args[] = {"initdb", "-D",         CLUSTER_PATH, "-A",
-                                              "trust",  "-U",         "rookery",    "-E",
-                                              "UTF8",   "--locale=C", NULL};
-    static const char *const postgres_args[] = {"postgres", "-D", CLUSTER_PATH, POSTGRES_SETTINGS,
-                                                NULL};
+    char file[PG_BIN_LEN + 16];
+    (void)snprintf(file, sizeof file, "%s/%s", spec->bin,
+                   spec->program == PG_INITDB ? "initdb" : "postgres");
+    /* By its whole path, from which each of them finds what it was installed with. */
+    const char *const initdb_args[] = {file,      "-D", CLUSTER_PATH, "-A",         "trust", "-U",
+                                       "rookery", "-E", "UTF8",       "--locale=C", NULL};
+    const char *const postgres_args[] = {file, "-D", CLUSTER_PATH, POSTGRES_SETTINGS, NULL};
     /* Nothing of our own environment, which may have PGOPTIONS and the like; messages in English
      * for pg_complaint. */
     static const char *const environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C",
                                               NULL};
-    char file[PG_BIN_LEN + 16];
     const char *const *args = spec->program == PG_INITDB ? initdb_args : postgres_args;
-    (void)snprintf(file, sizeof file, "%s/%s", spec->bin, args[0]);
     uv_stdio_container_t stdio[4] = {
         {.flags = UV_IGNORE},
         {.flags = UV_INHERIT_FD, .data.fd = spec->out_fd},
