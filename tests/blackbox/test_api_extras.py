@@ -127,11 +127,12 @@ def test_a_key_shows_label_expiry_and_last_use(servers):
     assert (after["label"], after["last_used"]) == (label, used)
 
 
-@pytest.mark.parametrize("label", ["x" * 65, "tab\there", "nul\0"])
-def test_a_label_that_is_refused(server, label):
+# A NUL cannot get past the JSON parser; the others are good texts that are no labels.
+@pytest.mark.parametrize("label, status", [("x" * 65, 400), ("tab\there", 400), ("nul\0", 422)])
+def test_a_label_that_is_refused(server, label, status):
     response = server.api("POST", "/api/v1/keys",
                           body={"key": None, "seconds_valid": None, "label": label})
-    assert response.status in (400, 422)
+    assert response.status == status
 
 
 # ---- peers
