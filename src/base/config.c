@@ -10,6 +10,7 @@
 #include "base/config_value.h"
 #include "base/config_yaml.h"
 #include "base/err.h"
+#include "base/mem.h"
 
 #include "base/banned.h"
 
@@ -141,4 +142,18 @@ uint32_t config_peer_timeout_s(const struct config *c)
         return c->tracker.peer_timeout_s;
     }
     return (uint32_t)((interval_s * 22 + 9) / 10);
+}
+
+char *config_download_dir(const struct config *c)
+{
+    static const char below[] = "/downloads";
+    const char *dir = c->client.download_dir;
+    if (dir[0] != '\0') {
+        return mem_strndup(dir, strlen(dir));
+    }
+    size_t n = strlen(c->data_dir);
+    char *out = mem_array(n + sizeof below, 1);
+    memcpy(out, c->data_dir, n);
+    memcpy(out + n, below, sizeof below);
+    return out;
 }

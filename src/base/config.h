@@ -53,6 +53,13 @@ struct token_list {
     size_t n;
 };
 
+/* Which addresses a torrent's URL may lead to; never link-local ones. */
+enum url_fetch {
+    URL_FETCH_PUBLIC, /* not to loopback and private ranges either */
+    URL_FETCH_ANY,
+    URL_FETCH_OFF,
+};
+
 struct config {
     char *data_dir;
     struct {
@@ -87,6 +94,20 @@ struct config {
         uint32_t http_request_timeout_s; /* from the first byte of a head to its end */
     } tracker;
     struct {
+        bool enabled;
+        struct endpoint_list listen;
+        char *download_dir;              /* as configured; use config_download_dir */
+        struct string_list allowed_dirs; /* as configured; empty: the download folder only */
+        bool announce_to_own_tracker;
+        uint32_t max_peers;
+        uint32_t max_peers_per_torrent;
+        uint64_t max_download_rate_bps; /* 0: no limit */
+        uint64_t max_upload_rate_bps;
+        bool pex;
+        uint32_t hash_threads; /* 0: chosen from the cores */
+        uint32_t disk_threads;
+    } client;
+    struct {
         struct endpoint_list listen;
         char *tls_certificate;
         char *tls_key;
@@ -94,7 +115,8 @@ struct config {
         bool local_without_token;
         struct string_list hosts;
         struct string_list cors_origins;
-        uint64_t max_body; /* bytes */
+        uint64_t max_body;  /* bytes */
+        uint32_t url_fetch; /* enum url_fetch */
     } api;
 };
 
@@ -117,6 +139,9 @@ void config_release(struct config *c);
 
 /* tracker.peer_timeout, or what its default stands for: twice the announce interval + 10 %. */
 uint32_t config_peer_timeout_s(const struct config *c);
+
+/* client.download_dir, or what its default stands for: data_dir/downloads. The caller's, free(). */
+char *config_download_dir(const struct config *c);
 
 /* The schema for documentation and tests: the key at index i ("tracker.mode"), NULL at the end.
  * The others are for an i that has a name. */

@@ -15,7 +15,7 @@
 enum { LINE_CAP = 2048 };
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
-static const char *const subsystem_names[] = {"main", "net", "store", "tracker", "api"};
+static const char *const subsystem_names[] = {"main", "net", "store", "tracker", "api", "client"};
 
 static void write_stderr(void *ctx, struct span line)
 {

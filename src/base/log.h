@@ -19,7 +19,7 @@
 #include "base/span.h"
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
-enum log_subsystem { LOG_MAIN, LOG_NET, LOG_STORE, LOG_TRACKER, LOG_API };
+enum log_subsystem { LOG_MAIN, LOG_NET, LOG_STORE, LOG_TRACKER, LOG_API, LOG_CLIENT };
 
 enum kv_kind { KV_KIND_STR, KV_KIND_INT, KV_KIND_HEX };
 

@@ -168,6 +168,22 @@ static void test_production_differs_from_the_defaults_where_it_says_so(void **st
                      defaults->tracker.http_request_timeout_s);
     assert_int_equal(production.tracker.trust_ip_parameter, defaults->tracker.trust_ip_parameter);
     assert_int_equal(production.tracker.persist_completed, defaults->tracker.persist_completed);
+    assert_int_equal(production.client.enabled, defaults->client.enabled);
+    assert_int_equal(production.client.listen.n, defaults->client.listen.n);
+    assert_string_equal(production.client.download_dir, defaults->client.download_dir);
+    assert_int_equal(production.client.allowed_dirs.n, defaults->client.allowed_dirs.n);
+    assert_int_equal(production.client.announce_to_own_tracker,
+                     defaults->client.announce_to_own_tracker);
+    assert_int_equal(production.client.max_peers, defaults->client.max_peers);
+    assert_int_equal(production.client.max_peers_per_torrent,
+                     defaults->client.max_peers_per_torrent);
+    assert_int_equal(production.client.max_download_rate_bps,
+                     defaults->client.max_download_rate_bps);
+    assert_int_equal(production.client.max_upload_rate_bps, defaults->client.max_upload_rate_bps);
+    assert_int_equal(production.client.pex, defaults->client.pex);
+    assert_int_equal(production.client.hash_threads, defaults->client.hash_threads);
+    assert_int_equal(production.client.disk_threads, defaults->client.disk_threads);
+    assert_int_equal(production.api.url_fetch, defaults->api.url_fetch);
     assert_int_equal(production.api.tokens.n, 0);
     assert_false(production.api.local_without_token);
     assert_int_equal(production.api.max_body, defaults->api.max_body);
