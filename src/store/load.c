@@ -1,6 +1,6 @@
-/* Everything, by COPY.
+/* Tables, by COPY.
  *
- * Happy path: a connection of its own → BEGIN (one snapshot) → COPY each table in binary → rows are
+ * Happy path: a connection of its own → BEGIN (one snapshot) → COPY of each step in binary → rows are
  * parsed and handed over as they come → COMMIT → connection closed → done(0).
  *
  * Slices: rows are handed over for at most LOAD_SLICE_NS in one turn of the loop. When there are
@@ -9,9 +9,11 @@
  * Failures: connection refused or lost, an error of the server, a row that makes no sense, silence
  * for STORE_TIMEOUT_MS: connection closed, done with the first reason. load_cancel: ERR_CANCELED.
  *
- * At the end: connection and timer are closed, s->load is NULL, then done; if the store is closing
+ * At the end: connection and timer are closed, the store forgets the load, then done; if the store is closing
  * it is told.
  */
+#include "store/load.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,22 +24,14 @@
 
 #include "base/banned.h"
 
-enum { LOAD_SLICE_NS = 1000000, LOAD_ROWS_A_LOOK = 32 };
-
-/* One row of each table in binary COPY: number of columns, then length and bytes of each. */
-struct load_step {
-    const char *sql;
-    int n_columns; /* 0: no rows */
-    bool (*row)(struct load *l, const struct span *cells);
-    bool completed_only;
-};
+enum { LOAD_SLICE_NS = 1000000 };
 
 struct load {
     struct store *s;
-    struct store_load what;
+    struct load_plan plan;
     struct pg_conn conn;
     uv_timer_t timer; /* end of the silence that is allowed, or at once when sliced */
-    size_t step;
+    size_t step;      /* 0: BEGIN, then those of the plan, then COMMIT */
     bool copying;
     bool sliced; /* rows are left, the timer goes on with them */
     bool header_seen;
@@ -51,48 +45,11 @@ static void load_on_input(void *ctx);
 
 /* ---- rows --------------------------------------------------------------------------------- */
 
-static bool row_whitelist(struct load *l, const struct span *cells)
+/* The step under way; NULL for BEGIN and COMMIT. */
+static const struct load_step *load_step(const struct load *l)
 {
-    struct infohash hash;
-    if (cells[0].n != sizeof hash.b) {
-        return false;
-    }
-    memcpy(hash.b, cells[0].p, sizeof hash.b);
-    l->what.on_whitelist(l->what.ctx, &hash);
-    return true;
+    return l->step >= 1 && l->step <= l->plan.n_steps ? &l->plan.steps[l->step - 1] : NULL;
 }
-
-static bool row_key(struct load *l, const struct span *cells)
-{
-    struct store_key key;
-    if (!store_key_from_cells(&key, cells)) {
-        return false;
-    }
-    l->what.on_key(l->what.ctx, &key);
-    return true;
-}
-
-static bool row_completed(struct load *l, const struct span *cells)
-{
-    struct store_completed count;
-    if (!store_completed_from_cells(&count, cells[0], cells[1])) {
-        return false;
-    }
-    l->what.on_completed(l->what.ctx, &count);
-    return true;
-}
-
-static const struct load_step steps[] = {
-    {"BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", 0, NULL, false},
-    {"COPY (SELECT info_hash FROM whitelist) TO STDOUT (FORMAT binary)", 1, row_whitelist, false},
-    {"COPY (SELECT " STORE_KEY_COLUMNS " FROM access_keys) TO STDOUT (FORMAT binary)",
-     STORE_KEY_N_COLUMNS, row_key, false},
-    {"COPY (SELECT info_hash, completed FROM completed_counts) TO STDOUT (FORMAT binary)", 2,
-     row_completed, true},
-    {"COMMIT", 0, NULL, false},
-};
-
-enum { LOAD_STEPS = sizeof steps / sizeof *steps };
 
 static bool load_header(struct load *l, struct rd *r)
 {
@@ -110,24 +67,25 @@ static bool load_header(struct load *l, struct rd *r)
 /* One CopyData message: the header once, then whole rows, in the end a trailer of -1. */
 static bool load_message(struct load *l, struct span message)
 {
+    const struct load_step *step = load_step(l);
     struct rd r = rd_over(message);
-    if (!load_header(l, &r)) {
+    if (step == NULL || !load_header(l, &r)) {
         return false;
     }
     while (rd_left(&r) > 0) {
-        struct span cells[STORE_KEY_N_COLUMNS];
+        struct span cells[LOAD_COLUMNS_MAX];
         uint16_t n = rd_u16(&r);
         if (n == UINT16_MAX) {
             return rd_left(&r) == 0;
         }
-        if (n != steps[l->step].n_columns) {
+        if (n != step->n_columns) {
             return false;
         }
         for (uint16_t i = 0; i < n; i++) {
             uint32_t len = rd_u32(&r);
             cells[i] = len == UINT32_MAX ? span_of(NULL, 0) : rd_bytes(&r, len); /* NULL: -1 */
         }
-        if (r.bad || !steps[l->step].row(l, cells)) {
+        if (r.bad || !step->row(l->plan.receiver, cells)) {
             return false;
         }
     }
@@ -142,8 +100,9 @@ static void load_part_closed(struct load *l)
         return;
     }
     struct store *s = l->s;
-    s->load = NULL;
-    l->what.done(l->what.ctx, l->status, l->status < 0 ? &l->error : NULL);
+    s->loads[l->plan.kind] = NULL;
+    l->plan.done(l->plan.ctx, l->status, l->status < 0 ? &l->error : NULL);
+    free(l->plan.receiver);
     free(l);
     if (s->closing && s->open_parts > 0) {
         store_part_closed(s);
@@ -210,13 +169,15 @@ static void load_on_timer(uv_timer_t *timer)
 
 static void load_send(struct load *l)
 {
-    while (l->step < LOAD_STEPS && steps[l->step].completed_only && !l->what.with_completed) {
-        l->step++;
-    }
+    const struct load_step *step = load_step(l);
+    const char *sql = step != NULL ? step->sql
+                      : l->step == 0
+                          ? "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+                          : "COMMIT";
     l->header_seen = false;
-    if (l->step == LOAD_STEPS) {
+    if (l->step > l->plan.n_steps + 1) {
         load_finish(l, 0, NULL);
-    } else if (PQsendQuery(l->conn.pg, steps[l->step].sql) != 1) {
+    } else if (PQsendQuery(l->conn.pg, sql) != 1) {
         load_fail_pg(l);
     } else {
         pg_conn_flush(&l->conn);
@@ -239,7 +200,7 @@ static bool load_rows(struct load *l)
             load_fail(l, ERR_DATABASE, "a row makes no sense");
             return false;
         }
-        if (n_rows % LOAD_ROWS_A_LOOK == 0 && uv_hrtime() - start_ns > LOAD_SLICE_NS) {
+        if (n_rows % l->plan.rows_a_look == 0 && uv_hrtime() - start_ns > LOAD_SLICE_NS) {
             l->sliced = true;
             pg_conn_pause(&l->conn, true);
             /* Not 0: libuv would run such a timer again in the same turn. */
@@ -296,22 +257,21 @@ static void load_on_lost(void *ctx, const struct err *e)
     load_fail(ctx, ERR_UNAVAILABLE, e->msg);
 }
 
-int store_load(struct store *s, const struct store_load *load)
+int load_start(struct store *s, const struct load_plan *plan)
 {
-    if (s->closing) {
-        return ERR_UNAVAILABLE;
-    }
-    if (s->load != NULL) {
-        return ERR_IN_USE;
+    int status = s->closing ? ERR_UNAVAILABLE : s->loads[plan->kind] != NULL ? ERR_IN_USE : 0;
+    if (status < 0) {
+        free(plan->receiver);
+        return status;
     }
     struct load *l = mem_new(struct load);
     l->s = s;
-    l->what = *load;
+    l->plan = *plan;
     const struct pg_conn_events events = {load_on_up, load_on_input, load_on_lost, l};
     pg_conn_init(&l->conn, s->loop, &s->load_params, &events);
     l->conn.once = true;
     ASSERT(uv_timer_init(s->loop, &l->timer) == 0);
-    s->load = l;
+    s->loads[plan->kind] = l;
     pg_conn_start(&l->conn);
     return 0;
 }

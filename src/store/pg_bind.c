@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/cursor.h"
+#include "base/json.h"
 
 #include "base/banned.h"
 
@@ -51,6 +51,38 @@ void pg_bind_text(struct pg_bind *b, const char *text)
     buf_add_str(&b->mem, text);
 }
 
+static void add_clean_text(struct buf *mem, struct span text)
+{
+    for (size_t i = 0, len; i < text.n; i += len) {
+        struct span rest = span_sub(text, i, text.n);
+        len = utf8_sequence_len(rest);
+        if (len == 0 || text.p[i] == 0) {
+            len = 1;
+            buf_add(mem, SPAN("\xef\xbf\xbd"));
+        } else {
+            buf_add(mem, span_sub(rest, 0, len));
+        }
+    }
+}
+
+void pg_bind_clean_text(struct pg_bind *b, struct span text)
+{
+    bind_begin(b, PG_TEXT, false);
+    add_clean_text(&b->mem, text);
+}
+
+void pg_bind_text_bytes(struct pg_bind *b, struct span text)
+{
+    bind_begin(b, PG_TEXT, false);
+    buf_add(&b->mem, text);
+}
+
+void pg_bind_bool(struct pg_bind *b, bool v)
+{
+    bind_begin(b, PG_BOOL, false);
+    buf_add_byte(&b->mem, v);
+}
+
 void pg_bind_int8(struct pg_bind *b, int64_t v)
 {
     bind_begin(b, PG_INT8, false);
@@ -87,6 +119,23 @@ void pg_bind_item_int8(struct pg_bind *b, int64_t v)
     add_i64(&b->mem, v);
 }
 
+void pg_bind_item_bool(struct pg_bind *b, bool v)
+{
+    add_u32(&b->mem, 1);
+    buf_add_byte(&b->mem, v);
+}
+
+void pg_bind_item_clean_text(struct pg_bind *b, struct span text)
+{
+    size_t at = b->mem.len;
+    add_u32(&b->mem, 0);
+    add_clean_text(&b->mem, text);
+    if (!b->mem.bad) {
+        uint32_t be = __builtin_bswap32((uint32_t)(b->mem.len - at - 4));
+        memcpy(b->mem.p + at, &be, sizeof be);
+    }
+}
+
 int pg_bind_send(const struct pg_bind *b, PGconn *pg, const char *sql)
 {
     const char *values[PG_BIND_MAX];
@@ -109,10 +158,39 @@ struct span pg_cell(const PGresult *res, int row, int column)
     return span_of(PQgetvalue(res, row, column), (size_t)PQgetlength(res, row, column));
 }
 
+struct pg_items pg_items_over(struct span cell)
+{
+    struct pg_items items = {.rd = rd_over(cell)};
+    uint32_t dimensions = rd_u32(&items.rd);
+    (void)rd_bytes(&items.rd, 8); /* has NULLs, type of an item */
+    if (dimensions == 1) {
+        items.n = rd_u32(&items.rd);
+        (void)rd_u32(&items.rd); /* lower bound */
+    }
+    items.bad = items.rd.bad || dimensions > 1 || items.n > rd_left(&items.rd) / 4;
+    items.n = items.bad ? 0 : items.n;
+    return items;
+}
+
+struct span pg_items_next(struct pg_items *items)
+{
+    ASSERT(items->n > 0);
+    uint32_t len = rd_u32(&items->rd);
+    struct span item = len == UINT32_MAX ? span_of(NULL, 0) : rd_bytes(&items->rd, len);
+    items->n--;
+    items->bad = items->bad || items->rd.bad;
+    return item;
+}
+
 int64_t pg_int8(struct span bytes)
 {
     struct rd r = rd_over(bytes);
     return bytes.n == 8 ? (int64_t)rd_u64(&r) : 0;
+}
+
+bool pg_bool(struct span bytes)
+{
+    return bytes.n == 1 && bytes.p[0] != 0;
 }
 
 bool pg_text(char *out, size_t cap, struct span bytes)

@@ -15,6 +15,9 @@ int err_from_pg(const char *sqlstate)
     if (strcmp(sqlstate, "23505") == 0) {
         return ERR_EXISTS;
     }
+    if (strcmp(sqlstate, "23503") == 0) {
+        return ERR_NOT_FOUND; /* what the row belongs to */
+    }
     if (strcmp(sqlstate, "53100") == 0) {
         return ERR_NO_SPACE;
     }

@@ -8,8 +8,8 @@
 
 #include "base/err.h"
 
-/* SQLSTATE (five characters, or NULL) to a code: 23505 ERR_EXISTS, 53100 ERR_NO_SPACE, what is
- * likely to work a little later (class 08, 40, 53, 57) ERR_UNAVAILABLE, a value that the schema
+/* SQLSTATE (five characters, or NULL) to a code: 23505 ERR_EXISTS, 23503 (what the row belongs to is
+ * not there) ERR_NOT_FOUND, 53100 ERR_NO_SPACE, what is likely to work a little later (class 08, 40, 53, 57) ERR_UNAVAILABLE, a value that the schema
  * refuses (class 22, 23514) ERR_INVALID, else ERR_DATABASE. */
 int err_from_pg(const char *sqlstate);
 

@@ -8,7 +8,7 @@
  * time that both are up again, on_reload_needed, because changes may have been missed.
  *
  * At the end (store_close): commands in flight finish or STORE_CLOSE_MS passes, then both
- * connections, the timer and a load under way are closed; the last one to go calls on_closed.
+ * connections, the timer and the loads under way are closed; the last one to go calls on_closed.
  */
 #include "store/store.h"
 
@@ -119,9 +119,12 @@ static void close_parts(struct store *s)
     if (s->open_parts > 0) {
         return; /* under way */
     }
-    s->open_parts = s->load != NULL ? 4 : 3;
-    if (s->load != NULL) {
-        load_cancel(s->load);
+    s->open_parts = 3;
+    for (size_t i = 0; i < LOAD_KINDS; i++) {
+        if (s->loads[i] != NULL) {
+            s->open_parts++;
+            load_cancel(s->loads[i]);
+        }
     }
     pg_close(&s->listener, on_listener_closed);
     pg_close(&s->commands, on_commands_closed);
@@ -182,6 +185,18 @@ int store_open(struct store **out, uv_loop_t *loop, const char *url,
     pg_start(&s->commands);
     *out = s;
     return 0;
+}
+
+void store_give_up(struct store *s)
+{
+    for (size_t i = 0; i < LOAD_KINDS; i++) {
+        if (s->loads[i] != NULL) {
+            load_cancel(s->loads[i]);
+        }
+    }
+    if (s->commands.n_queued > 0) {
+        pg_conn_break(&s->commands.conn, ERR_UNAVAILABLE, "not waited for any longer");
+    }
 }
 
 void store_unwatch(struct store *s)

@@ -74,6 +74,8 @@ MUST_CHECK int store_open(struct store **out, uv_loop_t *loop, const char *url,
 /* Waits for what is in flight (at most STORE_CLOSE_MS, then it fails), cancels a load, closes;
  * on_closed exactly once, after which s is gone. The watch is not called any more. */
 void store_close(struct store *s, void (*on_closed)(void *ctx), void *ctx);
+/* For who cannot wait any longer: what is in flight and loads under way fail in the next turn. */
+void store_give_up(struct store *s);
 /* No call of the watch from now on: its context may go before the store does. */
 void store_unwatch(struct store *s);
 bool store_is_available(const struct store *s);
@@ -112,9 +114,9 @@ typedef void (*store_completed_done)(void *ctx, int status, const struct store_c
 MUST_CHECK int store_completed_add(struct store *s, const struct store_completed *counts, size_t n,
                                    uint64_t batch, store_completed_done done, void *ctx);
 
-/* load.c: everything, streamed by COPY over a connection of its own in one snapshot. The row
- * callbacks come in batches over many turns of the loop; done last, with 0 or why it broke
- * (ERR_CANCELED: store_close). One load at a time: ERR_IN_USE. */
+/* load_tracker.c: everything of the tracker, streamed by COPY over a connection of its own in one
+ * snapshot. The row callbacks come in batches over many turns of the loop; done last, with 0 or why
+ * it broke (ERR_CANCELED: store_close). One of these at a time: ERR_IN_USE. */
 struct store_load {
     void (*on_whitelist)(void *ctx, const struct infohash *hash);
     void (*on_key)(void *ctx, const struct store_key *key);

@@ -12,6 +12,9 @@
 
 struct load;
 
+/* What is loaded apart from each other, each by at most one load at a time. */
+enum load_kind { LOAD_TRACKER, LOAD_TORRENTS, LOAD_KINDS };
+
 struct store {
     uv_loop_t *loop;
     struct store_watch watch;
@@ -23,8 +26,8 @@ struct store {
     bool available; /* commands is up */
     bool listening; /* listener is up and LISTEN was confirmed */
     bool closing;
-    char name[33];     /* of this server in completed_batches */
-    struct load *load; /* NULL: none under way */
+    char name[33];                  /* of this server in completed_batches */
+    struct load *loads[LOAD_KINDS]; /* NULL: none under way */
     uv_timer_t close_timer;
     unsigned open_parts;
     void (*on_closed)(void *ctx);
