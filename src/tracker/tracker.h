@@ -63,6 +63,8 @@ const struct tracker_cfg *tracker_cfg(const struct tracker *t);
 
 struct tracker_worker *tracker_worker(struct tracker *t, size_t index);
 struct stats_block *tracker_worker_stats(struct tracker_worker *w);
+/* What comes through this handle is the server's own: it is not asked for an access key. */
+void tracker_worker_needs_no_key(struct tracker_worker *w);
 
 /* Around every batch of requests: sets the time and takes the current access lists. Between end
  * and the next begin the worker holds nothing back. */
