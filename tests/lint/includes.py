@@ -11,36 +11,45 @@ FOLDERS = {
     "store": {"store", "net", "base"},
     "tracker core": {"tracker core", "proto", "base"},
     "tracker": {"tracker", "tracker core", "net", "store", "proto", "base"},
-    "api": {"api", "tracker", "tracker core", "net", "store", "proto", "base"},
-    "main": {"main", "api", "tracker", "tracker core", "net", "store", "proto", "base"},
+    "client core": {"client core", "proto", "base"},
+    "client": {"client", "client core", "net", "store", "proto", "base"},
+    "api": {"api", "tracker", "tracker core", "client", "client core", "net", "store", "proto",
+            "base"},
+    "main": {"main", "api", "tracker", "tracker core", "client", "client core", "net", "store",
+             "proto", "base"},
 }
 
-# The tracker's core: files of these names, and parts of them such as swarm_table.
-TRACKER_CORE = {"access", "connid", "policy", "stats", "swarm", "tracker"}
+# The cores: files of these names, and parts of them such as swarm_table.
+CORES = {
+    "tracker": {"access", "connid", "policy", "stats", "swarm", "tracker"},
+    "client": {"announce", "announcer", "candidates", "choker", "data_buf", "disk_job", "engine",
+               "layout", "metadata", "peer", "pex", "picker", "pieces", "rate", "requests",
+               "resume", "sendq", "torrent"},
+}
 
 # Libraries, and the only places that may include them. The first row that fits a header counts.
 LIBRARIES = [
-    ("uv.h", ["net/*", "store/*", "api/*", "tracker/*", "*.c", "*.h"]),
+    ("uv.h", ["net/*", "store/*", "api/*", "tracker/*", "client/*", "*.c", "*.h"]),
     ("libpq-fe.h", ["store/*"]),
     ("h2o*", ["api/http.c"]),
     ("cJSON.h", ["api/*"]),
     ("yaml.h", ["base/config_yaml.c"]),
     ("sodium.h", ["base/digest.c", "api/auth.c"]),
     ("openssl/*", ["base/digest.c", "net/tls.c", "api/http.c"]),
-    ("curl/*", ["net/*"]),
+    ("curl/*", ["net/http_client*"]),
 ]
 
 # No sockets, no files, no clock: all that pure code may have of the system.
-PURE = {"proto", "tracker core"}
+PURE = {"proto", "tracker core", "client core"}
 PURE_HEADERS = {"assert.h", "ctype.h", "inttypes.h", "limits.h", "pthread.h", "stdarg.h",
                 "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h",
-                "string.h", "strings.h", "sys/types.h"}
+                "string.h", "strings.h", "sys/types.h", "sys/uio.h"}
 BASE_HEADERS = PURE_HEADERS | {"arpa/inet.h", "errno.h", "netinet/in.h", "sys/socket.h",
                                "sys/time.h", "time.h", "unistd.h"}
 
 
-def is_core(stem):
-    return any(stem == name or stem.startswith(name + "_") for name in TRACKER_CORE)
+def is_core(folder, stem):
+    return any(stem == name or stem.startswith(name + "_") for name in CORES.get(folder, ()))
 
 
 def layer_of(path):
@@ -48,8 +57,8 @@ def layer_of(path):
     folder, _, file = path.rpartition("/")
     if not folder:
         return "main"
-    if folder == "tracker" and is_core(file.split(".")[0]):
-        return "tracker core"
+    if is_core(folder, file.split(".")[0]):
+        return f"{folder} core"
     return folder if folder in FOLDERS else None
 
 

@@ -1,0 +1,100 @@
+/* client.h: the BitTorrent client as the rest of the program uses it. Client shell: the engine on
+ * sockets, disk, trackers and database.
+ *
+ * Order      a change is stored first; the engine changes after the commit. Nothing that was answered
+ *            is lost.
+ * Callbacks  a call that returns a negative code never calls back; else exactly once, later, never
+ *            from inside the call.
+ * Loading    until the stored torrents are in, an add waits for them, and what is not here yet is
+ *            ERR_UNAVAILABLE instead of ERR_NOT_FOUND.
+ * Thread     main loop only.
+ */
+#ifndef CLIENT_CLIENT_H
+#define CLIENT_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "base/assert.h"
+#include "base/config.h"
+#include "base/err.h"
+#include "client/disk.h"
+#include "client/engine.h"
+#include "client/trackers.h"
+
+struct client;
+struct store;
+
+struct client_opts {
+    const struct config *cfg;
+    struct store *store;
+    const char *version;
+    trackers_own own_announce; /* NULL: no own tracker, or not to be used */
+    /* Torrents that are to be on the own tracker's whitelist. listed(listed_ctx, status) exactly
+     * once, also from inside the call. NULL: there is no whitelist to be on. */
+    void (*own_list)(void *ctx, const struct infohash *hashes, size_t n,
+                     void (*listed)(void *listed_ctx, int status), void *listed_ctx);
+    void *own_ctx;
+    const struct endpoint_list *own_udp;
+    const struct endpoint_list *own_http;
+};
+
+/* Binds client.listen (all or nothing) and begins to load the torrents, which is tried until it
+ * succeeds; what needs them waits or is told ERR_UNAVAILABLE until then. */
+MUST_CHECK int client_open(struct client **out, uv_loop_t *loop, const struct client_opts *opts,
+                           struct err *e);
+/* Addresses of peers really bound; owned by the client. */
+const struct endpoint_list *client_addresses(const struct client *c);
+/* stopped to every tracker (at most CLIENT_STOP_MS), blocks to disk, state to the database; closed
+ * exactly once and last. */
+enum { CLIENT_STOP_MS = 5000 };
+void client_close(struct client *c, void (*closed)(void *ctx), void *ctx);
+
+/* For views; change nothing through it but what client_ has no call for. */
+const struct engine *client_engine(const struct client *c);
+struct http_client *client_http(struct client *c);
+const struct disk *client_disk(const struct client *c);
+
+struct client_add {
+    session_id session;
+    struct span metainfo;  /* a .torrent, or empty with magnet */
+    struct span magnet;    /* a link, or empty */
+    struct span save_path; /* empty: the default; relative: below that */
+    unsigned flags;        /* enum torrent_flag */
+    uint64_t max_down_bps;
+    uint64_t max_up_bps;
+};
+
+/* The result of an add. existed: it was here, and is as it was. why: static or in the err. */
+typedef void (*client_added)(void *ctx, int status, const struct infohash *hash, bool existed,
+                             const struct err *e);
+
+/* ERR_MALFORMED, ERR_LIMIT (what is given is not a torrent), ERR_DENIED (save path), ERR_INVALID
+ * and others come with e and no callback. */
+MUST_CHECK int client_add(struct client *c, const struct client_add *add, client_added done,
+                          void *ctx, struct err *e);
+
+typedef void (*client_done)(void *ctx, int status);
+/* ERR_NOT_FOUND at once. done after the files are closed (with_data: gone). */
+MUST_CHECK int client_remove(struct client *c, const struct infohash *hash, bool with_data,
+                             client_done done, void *ctx);
+/* Stored, then done. */
+MUST_CHECK int client_set_paused(struct client *c, const struct infohash *hash, bool paused,
+                                 client_done done, void *ctx);
+
+/* What the engine does not keep of a torrent. Borrowed until it is removed. */
+struct client_facts {
+    const char *save_path;
+    struct span comment;
+    struct span created_by;
+    int64_t creation_unix_s;
+    bool allocate;
+};
+/* ERR_NOT_FOUND. */
+int client_facts(const struct client *c, const struct infohash *hash, struct client_facts *out);
+int client_status(const struct client *c, const struct infohash *hash, struct torrent_status *out);
+
+#endif

@@ -1,0 +1,402 @@
+/* Adding a torrent.
+ *
+ * Happy path  the .torrent or the magnet is read -> the save path resolved and made -> stored -> on
+ *             the own tracker's whitelist -> given to the engine -> answered. Another add of the
+ *             same torrent meanwhile waits for the first one's answer; one that is there already is
+ *             answered in the next turn of the loop.
+ * Loading     until the stored torrents are here nobody knows which one is new: adds wait in
+ *             client.held for that.
+ * Failures    before the commit nothing has changed. Behind it only the engine can refuse, which is
+ *             given nothing that was not checked: logged, and tried again at the next start.
+ *             A row that is there already is of an add whose answer was lost with the connection to
+ *             the database: this one goes on with it.
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "base/digest.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "client/client_impl.h"
+#include "proto/magnet.h"
+#include "proto/metainfo.h"
+
+#include "base/banned.h"
+
+/* An add that waits for another one of the same torrent. */
+struct waiter {
+    struct list node;
+    client_added done;
+    void *ctx;
+};
+
+/* An add on its way to the database. */
+struct add_op {
+    struct client *c;
+    struct list node; /* in client.held */
+    struct record *record;
+    client_added done;
+    void *ctx;
+    uint8_t *bytes; /* the .torrent, or the texts of the magnet: what the spans below point into */
+    struct metainfo meta;
+    struct magnet magnet;
+    struct store_torrent row;
+    struct store_tracker *trackers;
+    struct buf web_seeds;
+    struct buf given_path;
+    char save_path[PATH_MAX];
+};
+
+static void add_op_free(struct add_op *op)
+{
+    buf_release(&op->web_seeds);
+    buf_release(&op->given_path);
+    free(op->trackers);
+    free(op->bytes);
+    free(op);
+}
+
+/* The answer to the add and to those that waited for it; the record is gone when it failed. */
+static void add_finish(struct add_op *op, int status, const struct err *e)
+{
+    struct record *r = op->record;
+    struct infohash hash = r->info_hash;
+    struct list waiting;
+    list_init(&waiting);
+    while (!list_is_empty(&r->waiting)) {
+        struct list *node = list_first(&r->waiting);
+        list_remove(node);
+        list_add_tail(&waiting, node);
+    }
+    if (status < 0) {
+        record_free(r);
+    }
+    op->done(op->ctx, status, &hash, false, e);
+    LIST_FOREACH_SAFE (node, &waiting) {
+        struct waiter *w = container_of(node, struct waiter, node);
+        w->done(w->ctx, status, &hash, true, e);
+        free(w);
+    }
+    add_op_free(op);
+}
+
+static void fill_trackers(const struct add_op *op, struct torrent_tracker *out)
+{
+    for (size_t i = 0; i < op->row.n_trackers; i++) {
+        out[i] = (struct torrent_tracker){op->trackers[i].url, op->trackers[i].tier};
+    }
+}
+
+static size_t fill_peers(const struct add_op *op, struct endpoint *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < op->magnet.n_peers; i++) {
+        n += endpoint_parse(&out[n], op->magnet.peers[i]) ? 1 : 0;
+    }
+    return n;
+}
+
+/* Committed, but the client closes: it begins with the next start. */
+static void add_put_off(struct add_op *op)
+{
+    struct client *c = op->c;
+    struct err e;
+    (void)err_set(&e, ERR_UNAVAILABLE, "the client is stopping");
+    c->n_calls--;
+    add_finish(op, ERR_UNAVAILABLE, &e);
+    client_check_closed(c);
+}
+
+/* Committed: from here on it is the client's, whatever happens. */
+static void add_start(struct add_op *op)
+{
+    struct client *c = op->c;
+    if (c->closed != NULL) {
+        add_put_off(op);
+        return;
+    }
+    struct torrent_tracker *trackers =
+        mem_array(op->row.n_trackers == 0 ? 1 : op->row.n_trackers, sizeof *trackers);
+    struct endpoint peers[MAGNET_PEERS_MAX];
+    const char *why = NULL;
+    struct err e;
+    fill_trackers(op, trackers);
+    const struct torrent_add add = {
+        .info_hash = op->row.info_hash,
+        .session = op->row.session,
+        .info = op->row.info,
+        .name = op->row.name,
+        .trackers = trackers,
+        .n_trackers = op->row.n_trackers,
+        .peers = peers,
+        .n_peers = fill_peers(op, peers),
+        .flags = op->row.flags,
+        .max_down_bps = op->row.max_down_bps,
+        .max_up_bps = op->row.max_up_bps,
+        .added_unix_s = op->row.added_unix_s,
+    };
+    record_set_facts(op->record, &op->row);
+    int status = record_start(op->record, &add, &why);
+    free(trackers);
+    if (status < 0) {
+        log_error(LOG_CLIENT, "a stored torrent is refused", KV_HASH("info_hash", &add.info_hash),
+                  KV_STR("why", why));
+        (void)err_set(&e, status, "%s", why);
+    }
+    c->n_calls--;
+    add_finish(op, status, &e);
+    client_drain(c);
+}
+
+static void on_add_listed(void *ctx, int status)
+{
+    struct add_op *op = ctx;
+    if (status < 0) {
+        log_warn(LOG_CLIENT, "a torrent is not on this tracker's whitelist, will try again",
+                 KV_HASH("info_hash", &op->row.info_hash), KV_STR("why", err_text(status)));
+        client_list_later(op->record);
+    }
+    add_start(op);
+}
+
+static void on_add_stored(void *ctx, int status, const struct err *e)
+{
+    struct add_op *op = ctx;
+    struct client *c = op->c;
+    if (status < 0 && status != ERR_EXISTS) {
+        c->n_calls--;
+        add_finish(op, status, e);
+        client_check_closed(c);
+    } else if (c->opts.own_list != NULL) {
+        c->opts.own_list(c->opts.own_ctx, &op->row.info_hash, 1, on_add_listed, op);
+    } else {
+        add_start(op);
+    }
+}
+
+static void add_tracker(struct add_op *op, struct span url, uint32_t tier)
+{
+    if (op->row.n_trackers < TRACKERS_MAX) {
+        op->trackers[op->row.n_trackers++] = (struct store_tracker){url, tier};
+    }
+}
+
+static int parse_metainfo(struct add_op *op, struct span file, struct err *e)
+{
+    struct metainfo *m = &op->meta;
+    struct metainfo_trackers trackers;
+    struct metainfo_strings seeds;
+    struct span url;
+    uint32_t tier;
+    const char *why;
+    if (file.n == 0) {
+        return err_set(e, ERR_MALFORMED, "not a torrent: it is empty");
+    }
+    op->bytes = mem_array(file.n, 1);
+    memcpy(op->bytes, file.p, file.n);
+    ssize_t n = metainfo_decode(m, span_of(op->bytes, file.n), &metainfo_limits_default, &why);
+    if (n < 0) {
+        return err_set(e, (int)n, "not a torrent: %s", why);
+    }
+    digest_sha1(op->row.info_hash.b, m->info);
+    op->row.info = m->info;
+    op->row.comment = m->comment;
+    op->row.created_by = m->created_by;
+    op->row.creation_unix_s = m->creation_date_s;
+    trackers = metainfo_trackers(m);
+    while (metainfo_trackers_next(&trackers, &url, &tier)) {
+        add_tracker(op, url, tier);
+    }
+    seeds = metainfo_web_seeds(m);
+    while (metainfo_strings_next(&seeds, &url)) {
+        buf_add(&op->web_seeds, url);
+        buf_add_byte(&op->web_seeds, '\n');
+    }
+    return 0;
+}
+
+static int parse_magnet(struct add_op *op, struct span uri, struct err *e)
+{
+    struct wr room;
+    const char *why;
+    op->bytes = mem_array(uri.n == 0 ? 1 : uri.n, 1);
+    room = wr_over(op->bytes, uri.n);
+    int status = magnet_decode(&op->magnet, uri, &room, &why);
+    if (status < 0) {
+        return err_set(e, status, "not a magnet link: %s", why);
+    }
+    op->row.info_hash = op->magnet.info_hash;
+    op->row.name = op->magnet.name;
+    for (size_t i = 0; i < op->magnet.n_trackers; i++) {
+        add_tracker(op, op->magnet.trackers[i], (uint32_t)i);
+    }
+    return 0;
+}
+
+static int resolve_path(struct add_op *op, struct err *e)
+{
+    const struct client *c = op->c;
+    const struct span given = buf_span(&op->given_path);
+    const struct string_list *allowed = &c->opts.cfg->client.allowed_dirs;
+    const char *fallback[] = {c->download_dir};
+    const char *const *dirs = allowed->n > 0 ? (const char *const *)allowed->at : fallback;
+    char path[PATH_MAX];
+    int n;
+    if (given.n > 0 && memchr(given.p, '\0', given.n) != NULL) {
+        return err_set(e, ERR_INVALID, "save path has a NUL byte");
+    }
+    if (given.n > 0 && given.p[0] == '/') {
+        n = snprintf(path, sizeof path, "%.*s", (int)given.n, (const char *)given.p);
+    } else {
+        n = snprintf(path, sizeof path, "%s/%.*s", c->download_dir, (int)given.n,
+                     (const char *)given.p);
+    }
+    if (op->given_path.bad || n < 0 || (size_t)n >= sizeof path) {
+        return err_set(e, ERR_INVALID, "save path is too long");
+    }
+    return disk_check_path(path, dirs, allowed->n > 0 ? allowed->n : 1, true, op->save_path, e);
+}
+
+static int add_prepare(struct add_op *op, const struct client_add *add, struct err *e)
+{
+    int status =
+        add->magnet.n > 0 ? parse_magnet(op, add->magnet, e) : parse_metainfo(op, add->metainfo, e);
+    if (status < 0) {
+        return status;
+    }
+    op->row.session = add->session;
+    op->row.trackers = op->trackers;
+    op->row.web_seeds = buf_span(&op->web_seeds);
+    op->row.flags = add->flags;
+    op->row.max_down_bps = add->max_down_bps;
+    op->row.max_up_bps = add->max_up_bps;
+    op->row.added_unix_s = (int64_t)time(NULL);
+    return 0;
+}
+
+/* An answer that waits for nothing, yet must not come from inside the call. */
+struct existing_call {
+    uv_timer_t timer;
+    struct client *c;
+    struct infohash hash;
+    client_added done;
+    void *ctx;
+};
+
+static void on_existing_closed(uv_handle_t *handle)
+{
+    struct existing_call *call = container_of((uv_timer_t *)handle, struct existing_call, timer);
+    struct client *c = call->c;
+    free(call);
+    c->n_calls--;
+    client_check_closed(c);
+}
+
+static void on_existing(uv_timer_t *timer)
+{
+    struct existing_call *call = container_of(timer, struct existing_call, timer);
+    call->done(call->ctx, 0, &call->hash, true, NULL);
+    uv_close((uv_handle_t *)timer, on_existing_closed);
+}
+
+/* It is here: answered later, when what is here was stored. */
+static int add_existing(struct record *r, client_added done, void *ctx)
+{
+    if (r->state == RECORD_REMOVING) {
+        return ERR_UNAVAILABLE;
+    }
+    if (r->state == RECORD_ADDING) {
+        struct waiter *w = mem_new(struct waiter);
+        w->done = done;
+        w->ctx = ctx;
+        list_add_tail(&r->waiting, &w->node);
+        return 0;
+    }
+    struct existing_call *call = mem_new(struct existing_call);
+    call->c = r->c;
+    call->hash = r->info_hash;
+    call->done = done;
+    call->ctx = ctx;
+    ASSERT(uv_timer_init(r->c->loop, &call->timer) == 0);
+    ASSERT(uv_timer_start(&call->timer, on_existing, 0, 0) == 0);
+    r->c->n_calls++;
+    return 0;
+}
+
+/* Negative: nothing has begun, and op is still the caller's. */
+static int add_begin(struct add_op *op, struct err *e)
+{
+    struct client *c = op->c;
+    struct record *there = record_of_hash(c, &op->row.info_hash);
+    if (there != NULL) {
+        int status = add_existing(there, op->done, op->ctx);
+        if (status < 0) {
+            return err_set(e, status, "the torrent is being removed");
+        }
+        add_op_free(op);
+        return 0;
+    }
+    int status = resolve_path(op, e);
+    if (status < 0) {
+        return status;
+    }
+    op->row.save_path = span_str(op->save_path);
+    op->record = record_new(c, &op->row.info_hash);
+    status = store_torrent_add(c->opts.store, &op->row, on_add_stored, op);
+    if (status < 0) {
+        record_free(op->record);
+        return err_set(e, status, "the database is not available");
+    }
+    c->n_calls++;
+    return 0;
+}
+
+int client_add(struct client *c, const struct client_add *add, client_added done, void *ctx,
+               struct err *e)
+{
+    if (c->closed != NULL) {
+        return err_set(e, ERR_UNAVAILABLE, "the client is stopping");
+    }
+    struct add_op *op = mem_new(struct add_op);
+    op->c = c;
+    op->done = done;
+    op->ctx = ctx;
+    op->trackers = mem_array(TRACKERS_MAX, sizeof *op->trackers);
+    buf_init(&op->web_seeds, 1 << 20);
+    buf_init(&op->given_path, PATH_MAX);
+    buf_add(&op->given_path, add->save_path);
+    int status = add_prepare(op, add, e);
+    if (status == 0 && c->closed != NULL) {
+        status = err_set(e, ERR_CANCELED, "the client is stopping");
+    }
+    if (status == 0 && c->loading) {
+        list_add_tail(&c->held, &op->node);
+        return 0;
+    }
+    if (status == 0) {
+        status = add_begin(op, e);
+    }
+    if (status < 0) {
+        add_op_free(op);
+    }
+    return status;
+}
+
+void client_begin_held(struct client *c, int status)
+{
+    LIST_FOREACH_SAFE (node, &c->held) {
+        struct add_op *op = container_of(node, struct add_op, node);
+        struct infohash hash = op->row.info_hash;
+        struct err e;
+        list_remove(node);
+        int rc = status < 0 ? err_set(&e, status, "%s", err_text(status)) : add_begin(op, &e);
+        if (rc < 0) {
+            op->done(op->ctx, rc, &hash, false, &e);
+            add_op_free(op);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+/* client_impl.h: what the parts of the client's shell share. Inside of client_*.c.
+ *
+ * Parts     client.c: open and close · client_net.c: sockets · client_out.c: what the engine wants
+ *           done · client_torrents.c, client_add.c: add, remove, pause · client_load.c, client_save.c,
+ *           client_list.c: database.
+ * Record    a torrent as the shell knows it, from the moment its add is accepted to the end of its
+ *           removal. The engine has it in RECORD_LIVE and RECORD_REMOVING only.
+ */
+#ifndef CLIENT_CLIENT_IMPL_H
+#define CLIENT_CLIENT_IMPL_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "client/client.h"
+#include "net/http_client.h"
+#include "net/stream.h"
+#include "store/torrents.h"
+
+enum { READ_LEN = 1 << 18, SAVE_BATCH = 256, INFO_RETRY_MS = 5000 };
+
+enum record_state {
+    RECORD_ADDING, /* not committed yet */
+    RECORD_LIVE,
+    RECORD_REMOVING, /* committed */
+};
+
+struct record {
+    struct client *c;
+    struct infohash info_hash;
+    struct map_node by_hash; /* in client.records */
+    struct map_node by_id;   /* in client.records_by_id, while the engine has it */
+    torrent_id id;
+    enum record_state state;
+    char *save_path;
+    uint8_t *texts; /* comment, then created_by */
+    uint32_t comment_len;
+    uint32_t created_by_len;
+    int64_t creation_unix_s;
+    bool allocate;
+    bool has_storage;
+    bool info_unsaved;          /* metadata came from peers and is not in the database yet */
+    bool unlisted;              /* the own tracker's whitelist may not have it */
+    struct list waiting;        /* struct waiter: adds of it that came meanwhile */
+    struct remove_op *removing; /* to be answered when the engine has let go of it */
+};
+
+/* One port that peers connect to. */
+struct port {
+    struct list node;
+    struct client *c;
+    struct session_net *session;
+    struct stream_listener *listener;
+};
+
+/* The sockets of a session. */
+struct session_net {
+    struct list node;
+    struct client *c;
+    session_id id;
+    struct endpoint_list listen;  /* really bound */
+    struct addr source4, source6; /* unspecified: the kernel chooses */
+    struct list ports;
+};
+
+/* A connection of the engine on its socket. */
+struct link {
+    struct stream stream;
+    struct client *c;
+    conn_id id;
+    struct map_node by_id; /* in client.links; not linked once it closes */
+};
+
+struct client {
+    uv_loop_t *loop;
+    struct client_opts opts;
+    struct engine *engine;
+    struct disk *disk;
+    struct http_client *http;
+    struct trackers *trackers;
+    uv_timer_t timer;      /* engine_deadline_ms */
+    uv_timer_t stop_timer; /* the end of the patience while closing */
+    uint64_t armed_ms;     /* of timer; UINT64_MAX: not */
+    char *download_dir;
+    char *user_agent;
+    struct list sessions;
+    struct map links;
+    struct map records;
+    struct map records_by_id;
+    bool draining;
+    uint8_t *read_to; /* READ_LEN bytes */
+
+    /* saving */
+    torrent_id *unsaved; /* what the engine wants stored */
+    uint64_t *unsaved_versions;
+    size_t n_unsaved, unsaved_cap;
+    bool saving;
+    uv_timer_t info_timer;
+    uv_timer_t list_timer; /* the whitelist is tried again */
+
+    /* loading */
+    uv_timer_t load_timer; /* the next try */
+    bool loading;
+    struct list held; /* adds that wait for the end of it */
+
+    /* closing */
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+    bool stopped; /* the engine is done, or we do not wait any longer */
+    unsigned open_parts;
+    unsigned n_calls; /* of the store and the own tracker, that will call back */
+    unsigned n_jobs;  /* with the disk */
+    unsigned n_links; /* sockets that are not closed yet */
+};
+
+/* client.c */
+uint64_t client_now_ms(const struct client *c);
+/* Something that closing waits for has ended. */
+void client_check_closed(struct client *c);
+
+/* client_out.c: do what the engine wants, until it wants nothing; arm the timer. Call after every
+ * input to the engine. */
+void client_drain(struct client *c);
+void client_on_disk_done(void *ctx, struct disk_job *job);
+void client_on_announced(void *ctx, uint64_t announce, const struct announce_result *result);
+
+/* client_net.c */
+MUST_CHECK int session_open(struct session_net **out, struct client *c, session_id id,
+                            const struct endpoint *listen, size_t n, struct err *e);
+void session_close(struct session_net *s);
+/* Tell the engine of it. */
+void session_start(struct session_net *s);
+struct session_net *session_find(const struct client *c, session_id id);
+void link_connect(struct client *c, const struct engine_out *out);
+void link_send(struct client *c, conn_id id);
+void link_read(struct client *c, conn_id id);
+void link_close(struct client *c, const struct engine_out *out);
+void links_close(struct client *c);
+
+/* client_torrents.c */
+struct record *record_new(struct client *c, const struct infohash *hash);
+void record_free(struct record *r);
+struct record *record_of_id(const struct client *c, torrent_id id);
+struct record *record_of_hash(const struct client *c, const struct infohash *hash);
+/* The facts of a row; its texts are copied. */
+void record_set_facts(struct record *r, const struct store_torrent *t);
+/* Give it to the engine and, with metadata, to the disk. 0 or why not. */
+MUST_CHECK int record_start(struct record *r, const struct torrent_add *add, const char **why);
+void record_on_metadata(struct record *r);
+void record_on_removed(struct record *r, const struct engine_out *out);
+/* Nobody waits any longer for files to go: what is left of them stays. */
+void records_give_up_removing(struct client *c);
+
+/* client_add.c: the stored torrents are in (0), or will not come. */
+void client_begin_held(struct client *c, int status);
+
+/* client_load.c */
+void client_load(struct client *c);
+
+/* client_list.c */
+/* Those that may not be on the own tracker's whitelist. c may be gone behind it. */
+void client_list(struct client *c);
+/* It could not be put there: again in some seconds. */
+void client_list_later(struct record *r);
+
+/* client_save.c */
+void client_want_save(struct client *c, torrent_id id, uint64_t version);
+void client_save_next(struct client *c);
+/* The info dictionary of a magnet: tried until it is stored. */
+void client_save_info(struct record *r);
+
+#endif

@@ -1,0 +1,56 @@
+/* trackers.h: carries announces to trackers. Client shell.
+ *
+ * HTTP(S)   through net/http_client: replies up to 1 MiB, 3 redirects; none from a public tracker to
+ *           a loopback or private address.
+ * UDP       proto/udp_tracker on one socket a family of a session's address: a connection id is
+ *           asked for and kept for a minute; 3 tries (4, 8, 16 s) within the announce's time. The
+ *           path and query of the URL go along as BEP 41 data.
+ * Own       url NULL: by the function in the options, at once. A URL that leads to this server (its
+ *           listening port, and an address of this machine or the configured one) is answered by
+ *           the same function, with the event none, so that there is one peer and one completed.
+ * Names     are resolved in the thread pool, never on the loop.
+ * Thread    the loop's.
+ */
+#ifndef CLIENT_TRACKERS_H
+#define CLIENT_TRACKERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uv.h>
+
+#include "base/endpoint.h"
+#include "client/engine.h"
+
+struct http_client;
+struct trackers;
+
+/* Announce to the server's own tracker, by a call: req->from is filled. Peers go to out (cap).
+ * returns their number, or ERR_DENIED with *why; *reply has interval and counts. */
+typedef int (*trackers_own)(void *ctx, const struct announce_req *req, struct announce_reply *reply,
+                            struct endpoint *out, size_t cap, const char **why);
+
+struct trackers_opts {
+    uv_loop_t *loop;
+    struct http_client *http; /* borrowed */
+    const char *user_agent;
+    trackers_own own; /* NULL: there is none */
+    void *own_ctx;
+    struct addr own_from4; /* as whom the own tracker sees us; unspecified: not at all */
+    struct addr own_from6;
+    const struct endpoint_list *own_udp; /* its listening addresses; borrowed */
+    const struct endpoint_list *own_http;
+    /* An answer: to be given to the engine. From inside no call of the user. */
+    void (*done)(void *ctx, uint64_t announce, const struct announce_result *result);
+    void *ctx;
+};
+
+struct trackers *trackers_new(const struct trackers_opts *opts);
+/* source: the session's address to announce from; unspecified: the kernel's choice. a is copied,
+ * its URL too. */
+void trackers_announce(struct trackers *t, const struct engine_announce *a,
+                       const struct addr *source4, const struct addr *source6);
+/* Announces under way are given up without an answer; closed exactly once and last. */
+void trackers_close(struct trackers *t, void (*closed)(void *ctx), void *ctx);
+
+#endif
