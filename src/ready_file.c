@@ -40,7 +40,7 @@ int ready_file_write(const char *path, const struct ready_addresses *addresses, 
     add_list(&b, "api", addresses->api);
     add_list(&b, "tracker_http", addresses->tracker_http);
     add_list(&b, "tracker_udp", addresses->tracker_udp);
-    add_list(&b, "client", &none);
+    add_list(&b, "client", addresses->client != NULL ? addresses->client : &none);
     buf_add_str(&b, ", \"version\": \"" ROOKERY_VERSION "\"}\n");
 
     int status = 0;

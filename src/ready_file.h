@@ -10,6 +10,7 @@ struct ready_addresses {
     const struct endpoint_list *api;
     const struct endpoint_list *tracker_http;
     const struct endpoint_list *tracker_udp;
+    const struct endpoint_list *client; /* of peers; NULL: the client is switched off */
 };
 
 /* A file of an earlier run would lie: taken away before the first listener is bound. */

@@ -10,7 +10,8 @@
  *   3. MIGRATE:  in the thread pool, since libpq's blocking calls are used; waits up to 30 s for
  *                the database to answer
  *   4. LOAD:     whitelist, keys and completed counts are loaded into the tracker
- *   5. RUN:      workers and API listen, the ready file is written
+ *   5. RUN:      workers, client and API listen, the ready file is written; the client's torrents
+ *                are loaded while everything is up already
  *   6. a signal: CLOSING
  * Failures
  *   each is kept in s->error, ends in CLOSING and in exit status 1, with one line on stderr.
@@ -35,10 +36,12 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "client/client.h"
 #include "config_file.h"
 #include "data_dir.h"
 #include "exit_status.h"
 #include "net/job.h"
+#include "own_tracker.h"
 #include "ready_file.h"
 #include "store/embedded.h"
 #include "store/store.h"
@@ -86,6 +89,8 @@ struct server {
     struct persist *persist;
     struct store *store;
     struct workers *workers;
+    struct own_tracker *own_tracker;
+    struct client *client;
     struct api *api;
     struct endpoint_list no_addresses;
 };
@@ -110,6 +115,13 @@ static void on_api_closed(void *ctx)
 {
     struct server *s = ctx;
     s->api = NULL;
+    close_next(s);
+}
+
+static void on_client_closed(void *ctx)
+{
+    struct server *s = ctx;
+    s->client = NULL;
     close_next(s);
 }
 
@@ -149,6 +161,8 @@ static void close_next(struct server *s)
 {
     if (s->api != NULL) {
         api_close(s->api, on_api_closed, s);
+    } else if (s->client != NULL) {
+        client_close(s->client, on_client_closed, s);
     } else if (s->workers != NULL) {
         workers_close(s->workers);
         s->workers = NULL;
@@ -184,12 +198,34 @@ static int open_api(struct server *s, struct err *e)
         .tracker = s->tracker,
         .store = s->store,
         .persist = s->persist,
+        .client = s->client,
         .tracker_udp = workers_udp(s->workers),
         .tracker_http = workers_http(s->workers),
         .token_file_token = s->generated_token,
         .version = ROOKERY_VERSION,
     };
     return api_open(&s->api, &s->loop, &parts, e);
+}
+
+static int open_client(struct server *s, struct err *e)
+{
+    struct client_opts opts = {
+        .cfg = s->cfg,
+        .store = s->store,
+        .version = ROOKERY_VERSION,
+        .own_udp = workers_udp(s->workers),
+        .own_http = workers_http(s->workers),
+    };
+    if (!s->cfg->client.enabled) {
+        return 0;
+    }
+    if (s->cfg->client.announce_to_own_tracker) {
+        s->own_tracker = own_tracker_new(&s->loop, s->tracker, workers_count(s->cfg), s->store);
+        opts.own_announce = own_tracker_announce;
+        opts.own_list = own_tracker_list;
+        opts.own_ctx = s->own_tracker;
+    }
+    return client_open(&s->client, &s->loop, &opts, e);
 }
 
 static void on_loaded(void *ctx, int status, const struct err *e)
@@ -203,12 +239,17 @@ static void on_loaded(void *ctx, int status, const struct err *e)
     if (s->state != STATE_LOAD) {
         return; /* closing already */
     }
-    if (workers_open(&s->workers, s->tracker, s->cfg, &error) < 0 || open_api(s, &error) < 0) {
+    if (workers_open(&s->workers, s->tracker, s->cfg, &error) < 0 || open_client(s, &error) < 0 ||
+        open_api(s, &error) < 0) {
         fail(s, &error);
         return;
     }
-    const struct ready_addresses addresses = {api_addresses(s->api), workers_http(s->workers),
-                                              workers_udp(s->workers)};
+    const struct ready_addresses addresses = {
+        .api = api_addresses(s->api),
+        .tracker_http = workers_http(s->workers),
+        .tracker_udp = workers_udp(s->workers),
+        .client = s->client == NULL ? NULL : client_addresses(s->client),
+    };
     if (s->ready_file != NULL && ready_file_write(s->ready_file, &addresses, &error) < 0) {
         fail(s, &error);
         return;
@@ -217,6 +258,9 @@ static void on_loaded(void *ctx, int status, const struct err *e)
     announce_listeners("tracker udp", addresses.tracker_udp);
     announce_listeners("tracker http", addresses.tracker_http);
     announce_listeners("api", addresses.api);
+    if (addresses.client != NULL) {
+        announce_listeners("peers", addresses.client);
+    }
     log_info(LOG_MAIN, "ready", KV_STR("version", ROOKERY_VERSION), KV_INT("pid", getpid()),
              KV_INT("workers", workers_count(s->cfg)));
 }
@@ -258,7 +302,8 @@ static void load(struct server *s)
     struct err e;
     const struct tracker_cfg settings = tracker_settings(s->cfg);
     s->state = STATE_LOAD;
-    s->tracker = tracker_new(&settings, workers_count(s->cfg), time_now(&s->loop));
+    /* One handle more than there are workers: the client's, which announces from this thread. */
+    s->tracker = tracker_new(&settings, workers_count(s->cfg) + 1, time_now(&s->loop));
     s->persist = persist_new(&s->loop, s->tracker, s->cfg->tracker.persist_completed);
     const struct store_watch watch = persist_watch(s->persist);
     if (store_open(&s->store, &s->loop, s->migration.url, &watch, &e) < 0) {
@@ -453,6 +498,7 @@ static int run(struct server *s)
     } else if (!s->migrate_only) {
         log_info(LOG_MAIN, "stopped");
     }
+    own_tracker_free(s->own_tracker);
     if (s->tracker != NULL) {
         tracker_free(s->tracker);
     }

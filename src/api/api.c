@@ -13,7 +13,9 @@
 #include "api/call.h"
 #include "api/cors.h"
 #include "api/health.h"
+#include "api/local_access.h"
 #include "api/pages.h"
+#include "api/torrentflow.h"
 #include "api/torrust.h"
 #include "base/mem.h"
 
@@ -31,18 +33,48 @@ struct api {
 static const struct dialect *dialect_of(struct span path)
 {
     static const struct {
-        struct span prefix;
+        const char *prefix; /* what ends in a '/' as it is, else a whole segment */
         const struct dialect *dialect;
     } prefixes[] = {
-        {{(const uint8_t *)"/api/v1/", 8}, &torrust_v1_dialect},
-        {{(const uint8_t *)"/api/", 5}, &torrust_dialect},
+        {"/api/v1/", &torrust_v1_dialect},
+        {"/api/", &torrust_dialect},
+        {"/torrents", &torrentflow_dialect},
     };
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
-        if (span_starts_with(path, prefixes[i].prefix)) {
+        struct span prefix = span_str(prefixes[i].prefix);
+        if (span_starts_with(path, prefix) &&
+            (prefix.p[prefix.n - 1] == '/' || path.n == prefix.n || path.p[prefix.n] == '/')) {
             return prefixes[i].dialect;
         }
     }
     return &pages_dialect;
+}
+
+static bool is_local(const struct api *api, const struct http_request *req)
+{
+    struct span ignored;
+    struct local_request r = {
+        .peer = req->peer,
+        .host = req->host,
+        .forwarded = http_header(req, "x-forwarded-for", &ignored) ||
+                     http_header(req, "forwarded", &ignored) ||
+                     http_header(req, "x-real-ip", &ignored),
+    };
+    (void)http_header(req, "origin", &r.origin);
+    return local_access_allows(&r, &api->env.parts.cfg->api.hosts, http_addresses(api->env.http));
+}
+
+static bool needs_token(const struct api *api, const struct http_request *req, enum route_auth auth)
+{
+    switch (auth) {
+    case ROUTE_OPEN:
+        return false;
+    case ROUTE_LOCAL:
+        return !api->env.parts.cfg->api.local_without_token || !is_local(api, req);
+    case ROUTE_TOKEN:
+        break;
+    }
+    return true;
 }
 
 /* False when the call was answered with a refusal. */
@@ -111,8 +143,8 @@ static void dispatch(void *ctx, const struct http_request *req, struct http_exch
     if (route_path_split(&path, req->path)) {
         found = route_find(&match, c.dialect->routes, c.dialect->n_routes, req->method, &path);
     }
-    bool needed = found == ROUTE_FOUND ? match.route->auth == ROUTE_TOKEN : c.dialect->always_token;
-    if (!check_token(api, &c, needed)) {
+    enum route_auth auth = found == ROUTE_FOUND ? match.route->auth : c.dialect->otherwise;
+    if (!check_token(api, &c, needs_token(api, req, auth))) {
         return;
     }
     if (req->refused_status != 0) {

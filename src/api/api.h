@@ -13,6 +13,7 @@
 #include "base/err.h"
 
 struct api;
+struct client;
 struct persist;
 struct store;
 struct tracker;
@@ -23,6 +24,7 @@ struct api_parts {
     struct tracker *tracker;
     struct store *store;
     struct persist *persist;
+    struct client *client;                   /* NULL: client.enabled is false */
     const struct endpoint_list *tracker_udp; /* really bound, for /health_check */
     const struct endpoint_list *tracker_http;
     const char *token_file_token; /* the generated token when cfg has none; else NULL */

@@ -30,7 +30,7 @@ struct api_env {
 struct dialect {
     const struct route *routes;
     size_t n_routes;
-    bool always_token; /* a path or method that does not exist is told only to who has a token */
+    enum route_auth otherwise; /* for who asks for a path or method that does not exist */
     /* Answers with a failure; status as HTTP means it, the dialect may show another one. */
     void (*fail)(struct http_exchange *x, int status, struct span reason);
 };

@@ -212,6 +212,7 @@ static struct http_request request_of(h2o_req_t *req)
 {
     struct http_request r = {.method = method_of(req->input.method), .headers = &req->headers};
     r.path = span_cut(span_of(req->input.path.base, req->input.path.len), '?', &r.query);
+    r.host = span_of(req->input.authority.base, req->input.authority.len);
     struct sockaddr_storage ss;
     struct endpoint peer = {.port = 0};
     if (req->conn->callbacks->get_peername(req->conn, (struct sockaddr *)&ss) > 0) {
@@ -287,6 +288,7 @@ static const char *reason_of(int status)
                    {204, "No Content"},
                    {400, "Bad Request"},
                    {401, "Unauthorized"},
+                   {403, "Forbidden"},
                    {404, "Not Found"},
                    {405, "Method Not Allowed"},
                    {413, "Payload Too Large"},

@@ -43,6 +43,8 @@ struct http_request {
     enum http_method method;
     struct span path;  /* as sent, up to the '?' */
     struct span query; /* as sent, behind the '?' */
+    struct span
+        host; /* "localhost:1212"; what stands there without a Host header is no known name */
     struct span body;
     struct addr peer;
     /* 0, or why the request will not be served: 413 body over max_body, 400 broken framing, 417

@@ -203,6 +203,9 @@ void metrics_render(struct buf *out, bool json, const struct metrics *m)
     add_swarms(&o, &m->totals);
     add_counters(&o, &m->stats);
     add_histograms(&o, &m->stats);
+    if (m->client != NULL) {
+        metrics_client_render(&o, m->client);
+    }
     add_api(&o, &m->http, &m->auth);
     add_process(&o, m);
     metrics_end(&o);
@@ -242,7 +245,12 @@ void metrics_answer(struct call *c, bool json)
                         .database_up = store_is_available(env->parts.store),
                         .resident_bytes = resident_bytes(),
                         .cpu_ms = cpu_ms()};
+    struct client_metrics client;
     struct buf out;
+    if (env->parts.client != NULL) {
+        metrics_client_gather(&client, env->parts.client);
+        m.client = &client;
+    }
     tracker_totals(env->parts.tracker, &m.totals);
     tracker_stats(env->parts.tracker, &m.stats);
     http_stats(env->http, &m.http);

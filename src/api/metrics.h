@@ -1,7 +1,8 @@
 /* metrics.h: everything that is counted, for Prometheus or as JSON (metrics_out.h).
  *
  * Names   start with rookery_, those of the process with process_. Labels: protocol (udp, http),
- *         family (ipv4, ipv6), and reason or request where that tells more.
+ *         family (ipv4, ipv6), and reason or request where that tells more; those of the client are
+ *         in metrics_client.h.
  */
 #ifndef API_METRICS_H
 #define API_METRICS_H
@@ -12,6 +13,7 @@
 #include "api/auth.h"
 #include "api/call.h"
 #include "api/http.h"
+#include "api/metrics_client.h"
 #include "base/buf.h"
 #include "tracker/stats.h"
 #include "tracker/tracker.h"
@@ -22,6 +24,7 @@ struct metrics {
     struct stats_totals stats;
     struct http_stats http;
     struct auth_stats auth;
+    const struct client_metrics *client; /* NULL: it is switched off */
     bool database_up;
     const char *version;
     int64_t started_unix_s;
@@ -29,7 +32,7 @@ struct metrics {
     uint64_t cpu_ms;
 };
 
-enum { METRICS_MAX = 256 * 1024 };
+enum { METRICS_MAX = 1024 * 1024 };
 
 /* Pure. */
 void metrics_render(struct buf *out, bool json, const struct metrics *m);

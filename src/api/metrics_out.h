@@ -14,7 +14,7 @@
 
 #include "base/buf.h"
 
-/* Static texts without quotes, backslashes or line breaks. */
+/* Texts without quotes, backslashes or line breaks. */
 struct metric_label {
     const char *name;
     const char *value;

@@ -13,7 +13,8 @@ static void get_root(struct call *c)
     buf_add_str(&out, "/health_check   is everything answering? (no token)\n"
                       "/metrics        counters for Prometheus\n"
                       "/api/...        Torrust tracker API, first form: /api/stats\n"
-                      "/api/v1/...     Torrust tracker API, version 3: /api/v1/stats\n\n"
+                      "/api/v1/...     Torrust tracker API, version 3: /api/v1/stats\n"
+                      "/torrents/...   TorrentFlow API of the client: POST /torrents\n\n"
                       "The token goes into ?token= or into the header Authorization: Bearer.\n");
     http_reply(c->x, 200, TEXT_TYPE, buf_span(&out));
     buf_release(&out);
@@ -43,6 +44,6 @@ static const struct route routes[] = {
 const struct dialect pages_dialect = {
     .routes = routes,
     .n_routes = sizeof routes / sizeof routes[0],
-    .always_token = false,
+    .otherwise = ROUTE_OPEN,
     .fail = fail,
 };

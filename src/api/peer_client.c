@@ -73,6 +73,7 @@ static const struct {
     {"PT", "PHPTracker"},
     {"QD", "QQDownload"},
     {"QT", "Qt4Torrent"},
+    {"RK", "Rookery"},
     {"RT", "Retriever"},
     {"RZ", "RezTorrent"},
     {"SB", "Swiftbit"},

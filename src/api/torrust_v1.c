@@ -252,6 +252,6 @@ static const struct route routes[] = {
 const struct dialect torrust_v1_dialect = {
     .routes = routes,
     .n_routes = sizeof routes / sizeof routes[0],
-    .always_token = true,
+    .otherwise = ROUTE_TOKEN,
     .fail = fail,
 };

@@ -5,6 +5,7 @@ All have the same face: start with a torrent, is_complete(), stop(). A seeder is
 folder that has the content already.
 """
 
+import hashlib
 import json
 import shutil
 import signal
@@ -12,11 +13,17 @@ import socket
 import subprocess
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
+import xmlrpc.client
 from pathlib import Path
 
-from lib.rookery import STOP_TIMEOUT_S
+from lib import http
+from lib.rookery import STOP_TIMEOUT_S, merged
 from lib.wait import eventually
+
+
+EMPTY = hashlib.sha256(b"").hexdigest()
 
 
 def free_port(ip, kind=socket.SOCK_STREAM):
@@ -29,6 +36,8 @@ def free_port(ip, kind=socket.SOCK_STREAM):
 
 class _Program:
     """A client that is a process. Its output goes to a file in its folder."""
+
+    makes_empty_files = True
 
     def __init__(self, ip, directory, torrent):
         self.ip = ip
@@ -60,9 +69,10 @@ class _Program:
 
 class Transmission(_Program):
     """transmission-daemon, driven by its RPC. It never dials a loopback address, so somebody else
-    has to dial it."""
+    has to dial it. A file is made when its first byte comes, so empty ones never are."""
 
     name_in_api = "Transmission"
+    makes_empty_files = False
 
     def __init__(self, ip, directory, torrent, downloads):
         super().__init__(ip, directory, torrent)
@@ -171,12 +181,154 @@ class LibTorrent(_Program):
         self.process.wait(STOP_TIMEOUT_S)
 
 
+class QBittorrent(_Program):
+    """qbittorrent-nox, driven by its web API."""
+
+    name_in_api = "qBittorrent"
+
+    def __init__(self, ip, directory, torrent, downloads, seed=False):
+        super().__init__(ip, directory, torrent)
+        self.web_port = free_port(ip)
+        config = self.directory / "qBittorrent/config/qBittorrent.conf"
+        config.parent.mkdir(parents=True)
+        config.write_text("\n".join((
+            "[LegalNotice]", "Accepted=true", "[BitTorrent]", f"Session\\Port={self.port}",
+            f"Session\\InterfaceAddress={ip}", "Session\\DHTEnabled=false",
+            "Session\\LSDEnabled=false", "Session\\PeXEnabled=false",
+            "Session\\MultiConnectionsPerIp=true", "Session\\SSRFMitigation=false",
+            "Session\\QueueingSystemEnabled=false", "[Network]", "PortForwardingEnabled=false",
+            "[Preferences]", f"WebUI\\Address={ip}", f"WebUI\\Port={self.web_port}",
+            "WebUI\\LocalHostAuth=false", "WebUI\\HostHeaderValidation=false",
+            "WebUI\\CSRFProtection=false", "")))
+        self._launch(["qbittorrent-nox", f"--profile={self.directory}"])
+        eventually(lambda: self._call("app/version"), 20, "qBittorrent answers")
+        fields = {"savepath": str(downloads), "skip_checking": "true" if seed else "false"}
+        body, content_type = http.multipart(fields, {"torrents": torrent.metainfo})
+        assert self._call("torrents/add", body, {"Content-Type": content_type}) == b"Ok."
+
+    def _call(self, path, body=None, headers=None):
+        request = urllib.request.Request(f"http://{self.ip}:{self.web_port}/api/v2/{path}", body,
+                                         headers or {})
+        try:
+            with urllib.request.urlopen(request, timeout=5) as response:
+                return response.read()
+        except (urllib.error.URLError, ConnectionError):
+            return b""
+
+    def is_complete(self):
+        torrents = json.loads(self._call("torrents/info") or b"[]")
+        return bool(torrents) and torrents[0]["amount_left"] == 0
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(STOP_TIMEOUT_S)
+
+
+class RTorrent(_Program):
+    """rtorrent, driven by XML-RPC over its SCGI socket."""
+
+    name_in_api = "libTorrent (Rakshasa)"
+
+    def __init__(self, ip, directory, torrent, downloads, seed=False):
+        super().__init__(ip, directory, torrent)
+        self.socket = self.directory / "scgi"
+        (self.directory / "session").mkdir()
+        rc = self.directory / "rc"
+        rc.write_text("\n".join((
+            "system.daemon.set=true", f"session.path.set={self.directory / 'session'}",
+            f"directory.default.set={downloads}",
+            f"network.port_range.set={self.port}-{self.port}", "network.port_random.set=no",
+            f"network.bind_address.set={ip}", "dht.mode.set=disable", "protocol.pex.set=no",
+            "trackers.use_udp.set=yes", f"network.scgi.open_local={self.socket}",
+            "protocol.encryption.set=allow_incoming,try_outgoing,enable_retry", "")))
+        self._launch(["rtorrent", "-n", "-o", f"import={rc}"])
+        eventually(lambda: self.socket.exists(), 10, "rTorrent listens")
+        self._call("load.start", "", str(self.torrent_file))
+
+    def _call(self, method, *arguments):
+        body = xmlrpc.client.dumps(arguments, method).encode()
+        head = b"".join(name + b"\0" + value + b"\0" for name, value in (
+            (b"CONTENT_LENGTH", b"%d" % len(body)), (b"SCGI", b"1")))
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(str(self.socket))
+            connection.sendall(b"%d:%s,%s" % (len(head), head, body))
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        return xmlrpc.client.loads(answer.split(b"\r\n\r\n", 1)[1])[0][0]
+
+    def is_complete(self):
+        rows = self._call("d.multicall2", "", "main", "d.complete=")
+        return bool(rows) and rows[0][0] == 1
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(STOP_TIMEOUT_S)
+
+
+class Rookery:
+    """The client of a server of its own, driven through POST /torrents. how: what it is given: the
+    "file", or a "magnet" link with its trackers."""
+
+    name_in_api = "Rookery"
+    makes_empty_files = True
+
+    def __init__(self, ip, directory, torrent, downloads, servers, seed=False, how="file",
+                 config=None, trackers=()):
+        self.ip = ip
+        self.torrent = torrent
+        self.server = servers(merged({
+            "client": {"listen": [f"{ip}:0"], "download_dir": str(downloads),
+                       "announce_to_own_tracker": False},
+            "tracker": {"udp": [], "http": []}, "log": {"level": "debug"}}, config or {}))
+        self.port = int(self.server.ready["client"][0].rsplit(":", 1)[1])
+        if how == "file":
+            body, content_type = http.multipart({}, {"torrent_file": torrent.metainfo})
+        else:
+            link = f"magnet:?xt=urn:btih:{torrent.info_hash.hex()}" + "".join(
+                "&tr=" + urllib.parse.quote(tracker, safe="") for tracker in trackers)
+            body, content_type = http.multipart({"torrent_url": link}, {})
+        answer = self.server.api("POST", "/torrents", body=body,
+                                 headers={"Content-Type": content_type})
+        assert answer.status == 200, answer
+        assert answer.json()["infohash"] == torrent.info_hash.hex()
+
+    @property
+    def path(self):
+        return f"/torrents/{self.torrent.info_hash.hex()}"
+
+    def status(self):
+        return self.server.get(self.path)
+
+    def is_complete(self):
+        status = self.status()
+        assert status["error"] == "" or not status["error"].startswith("/"), status["error"]
+        return status["is_seeding"]
+
+    def describe(self):
+        return f"Rookery on {self.ip}:\n{self.status()}\n{self.server.stderr[-2000:]}"
+
+    def stop(self):
+        self.server.stop()
+
+    def kill(self):
+        pass  # whoever made the server ends it
+
+
+def digests(path):
+    """{relative name: SHA-256} of a file, or of every file below a folder."""
+    path = Path(path)
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return {str(p.relative_to(path.parent)): hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in files}
+
+
 class Swarm:
     """The clients of one test and the folder they work in. Ends them all at the end."""
 
-    def __init__(self, directory, content):
+    def __init__(self, directory, content, copy=shutil.copy):
         self.directory = Path(directory)
         self.content = Path(content)
+        self.copy = copy  # how a seeder gets a single file
         self.clients = []
 
     def __enter__(self):
@@ -190,7 +342,10 @@ class Swarm:
         """A client that has the content. Transmission finds it complete by checking it."""
         folder = self.directory / f"seed-{ip}".replace(":", "_")
         folder.mkdir()
-        shutil.copy(self.content, folder)
+        if self.content.is_dir():
+            shutil.copytree(self.content, folder / self.content.name)
+        else:
+            self.copy(self.content, folder / self.content.name)
         if kind is not Transmission:
             options["seed"] = True
         return self._add(kind, ip, torrent, folder, options)
@@ -216,6 +371,9 @@ class Swarm:
         except AssertionError as e:
             raise AssertionError(
                 f"{e}\n" + "\n".join(client.describe() for client in self.clients)) from None
-        expected = self.content.read_bytes()
+        expected = digests(self.content)
         for leecher in leechers:
-            assert leecher.result.read_bytes() == expected, leecher.describe()
+            got = digests(leecher.result)
+            wrong = [name for name, digest in expected.items() if got.get(name) != digest and
+                     (leecher.makes_empty_files or digest != EMPTY or name in got)]
+            assert not wrong, f"{wrong}\n{leecher.describe()}"

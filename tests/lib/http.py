@@ -214,3 +214,14 @@ class HttpTracker:
         if b"failure reason" in reply:
             raise Failure(reply)
         return reply
+
+
+def multipart(fields, files):
+    """(body, content type) of a form: fields {name: text}, files {name: bytes}."""
+    boundary = "a-boundary-of-the-tests"
+    parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+             .encode() for name, value in fields.items()]
+    parts += [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="a.torrent"'
+              f"\r\nContent-Type: application/x-bittorrent\r\n\r\n".encode() + data + b"\r\n"
+              for name, data in files.items()]
+    return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"

@@ -26,6 +26,7 @@ DEFAULTS = {
     "log": {"level": "info"},
     "tracker": {"udp": ["127.0.0.1:0", "[::1]:0"], "http": ["127.0.0.1:0", "[::1]:0"],
                 "workers": 2},
+    "client": {"listen": ["127.0.0.1:0"]},
     "api": {"listen": ["127.0.0.1:0"], "tokens": {"admin": TOKEN}},
 }
 

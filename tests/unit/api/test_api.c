@@ -1,117 +1,17 @@
-/* The whole API over a real tracker core and a database that does what each test wants: it refuses
- * at once, fails later, or never answers. */
+/* The whole API over a real tracker core, a database that does what each test wants, and no client. */
 #include "unit/api/loop_thread.h"
 
 #include "api/api.h"
 #include "base/digest.h"
 #include "base/mem.h"
-#include "store/store.h"
-#include "tracker/persist.h"
 #include "tracker/tracker.h"
+#include "unit/api/fake_client.h"
+#include "unit/api/fake_store.h"
 
 #include "base/banned.h"
 
 static const char TOKEN[] = "the-token-of-the-tests";
 static const char HASH[] = "7b5e918f364908afab937ecdd84059dfb61102b7";
-
-enum { PENDING_MAX = 8 };
-
-/* ---- the database ------------------------------------------------------------------------ */
-
-struct pending {
-    store_done done;
-    store_changed changed;
-    size_t n;
-    void *ctx;
-};
-
-struct store {
-    uv_timer_t timer;
-    _Atomic int refuse;  /* what every call returns */
-    _Atomic int fail;    /* what every call ends with */
-    _Atomic bool silent; /* nothing is answered until the end */
-    _Atomic size_t n_changed;
-    struct pending pending[PENDING_MAX];
-    _Atomic size_t n_pending;
-};
-
-static void answer_all(struct store *s)
-{
-    struct pending now[PENDING_MAX];
-    size_t n = s->n_pending;
-    memcpy(now, s->pending, sizeof now);
-    s->n_pending = 0;
-    for (size_t i = 0; i < n; i++) {
-        struct err e = {s->fail, "no"};
-        const struct err *why = s->fail < 0 ? &e : NULL;
-        if (now[i].done != NULL) {
-            now[i].done(now[i].ctx, s->fail, why);
-        } else {
-            now[i].changed(now[i].ctx, s->fail, s->fail < 0 ? 0 : now[i].n, why);
-        }
-    }
-}
-
-static void on_database(uv_timer_t *timer)
-{
-    struct store *s = timer->data;
-    if (!s->silent) {
-        answer_all(s);
-    }
-}
-
-static int enqueue(struct store *s, struct pending p)
-{
-    if (s->refuse < 0) {
-        return s->refuse;
-    }
-    assert_true(s->n_pending < PENDING_MAX);
-    s->pending[s->n_pending++] = p;
-    uv_timer_start(&s->timer, on_database, 1, 0);
-    return 0;
-}
-
-bool store_is_available(const struct store *s)
-{
-    return s->refuse == 0;
-}
-
-int store_ping(struct store *s, store_done done, void *ctx)
-{
-    return enqueue(s, (struct pending){.done = done, .ctx = ctx});
-}
-
-int store_whitelist_add(struct store *s, const struct infohash *hashes, size_t n,
-                        store_changed done, void *ctx)
-{
-    (void)hashes;
-    return enqueue(s, (struct pending){.changed = done, .n = n, .ctx = ctx});
-}
-
-int store_whitelist_remove(struct store *s, const struct infohash *hash, store_changed done,
-                           void *ctx)
-{
-    (void)hash;
-    return enqueue(s, (struct pending){.changed = done, .n = 1, .ctx = ctx});
-}
-
-int store_key_add(struct store *s, const struct store_key *key, store_done done, void *ctx)
-{
-    (void)key;
-    return enqueue(s, (struct pending){.done = done, .ctx = ctx});
-}
-
-int store_key_remove(struct store *s, const char *key, store_changed done, void *ctx)
-{
-    (void)key;
-    return enqueue(s, (struct pending){.changed = done, .n = s->n_changed, .ctx = ctx});
-}
-
-/* The persist of a test is its store. */
-int persist_reload(struct persist *p, persist_done done, void *ctx)
-{
-    return enqueue((struct store *)(void *)p, (struct pending){.done = done, .ctx = ctx});
-}
 
 /* ---- the API ----------------------------------------------------------------------------- */
 
@@ -159,8 +59,7 @@ static void do_open(void *ctx)
     f->cfg.api.tokens = (struct token_list){&f->token, 1};
     f->origin = "https://ok.example";
     f->cfg.api.cors_origins = (struct string_list){&f->origin, 1};
-    f->store.timer.data = &f->store;
-    (void)uv_timer_init(&f->world->loop, &f->store.timer);
+    fake_store_init(&f->store, &f->world->loop);
     if (api_open(&f->api, &f->world->loop, &parts, &e) == 0) {
         f->port = api_addresses(f->api)->at[0].port;
     }
@@ -176,7 +75,7 @@ static void on_timer_closed(uv_handle_t *handle)
 static void on_api_closed(void *ctx)
 {
     struct fixture *f = ctx;
-    answer_all(&f->store); /* the database may answer when the API is gone */
+    fake_store_answer(&f->store); /* the database may answer when the API is gone */
     tracker_free(f->tracker);
     uv_close((uv_handle_t *)&f->store.timer, on_timer_closed);
 }
@@ -396,6 +295,9 @@ static void test_refusals(void **state)
     ask(f, "PUT /api/v1/keys", "\r\n", "allow: GET, HEAD, POST\r\n");
     ask(f, "GET /api/torrent/%00%ff%22", "\r\n",
         "{\"status\":\"err\",\"reason\":\"invalid info_hash");
+    ask(f, "POST /torrents", "\r\n", "{\"detail\":\"the client is switched off\"}");
+    ask(f, "GET /torrents/7b5e918f364908afab937ecdd84059dfb61102b7", "\r\n", "HTTP/1.1 503 ");
+    ask(f, "GET /torrentsx", "\r\n", "\r\n\r\nnot found\n");
     ask(f, "GET /", "\r\n", "Rookery 0.0.0");
     ask(f, "GET /metrics", "\r\n", "rookery_database_up 1\n");
     stop(f);

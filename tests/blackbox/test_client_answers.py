@@ -1,0 +1,196 @@
+"""What the client has answered is kept, and it ends in time whatever is under way."""
+
+import os
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lib import http
+from lib.pg import sql
+from lib.torrent import small_torrents
+from lib.wait import eventually
+
+STOP_S = 10
+
+
+def path(torrent):
+    return f"/torrents/{torrent.info_hash.hex()}"
+
+
+def post(server, torrent):
+    body, content_type = http.multipart({}, {"torrent_file": torrent.metainfo})
+    return server.api("POST", "/torrents", body=body, headers={"Content-Type": content_type})
+
+
+def ask(server, method, target):
+    """The answer; while the torrents are being loaded there is none but "later"."""
+    def answer():
+        got = server.api(method, target)
+        return got if got.status != 503 else None
+    return eventually(answer, 10)
+
+
+def outcome(call, *args):
+    """The status, or None when the server was gone before it answered."""
+    try:
+        return call(*args).status
+    except (OSError, ValueError, AssertionError):
+        return None
+
+
+def kill(server):
+    server.kill9()
+    server.start()
+
+
+def stop_in_time(server):
+    server.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert server.wait_exit() == 0, server.stderr[-4000:]
+    assert time.monotonic() - began < STOP_S
+    server.process = None
+    server.check_sanitizers()
+
+
+def test_every_answer_outlives_a_kill(servers):
+    """Add, pause, resume and remove: answered, killed at once, and still so."""
+    server = servers()
+    torrent, other = small_torrents(2)
+    assert post(server, torrent).status == 200
+    assert post(server, other).status == 200
+    kill(server)
+    assert ask(server, "GET", path(torrent)).json()["paused"] is False
+    for what, paused in (("pause", True), ("resume", False), ("pause", True)):
+        assert ask(server, "PUT", f"{path(torrent)}/{what}").status == 200
+        kill(server)
+        assert ask(server, "GET", path(torrent)).json()["paused"] is paused
+    assert ask(server, "GET", path(other)).json()["paused"] is False
+    assert ask(server, "DELETE", path(torrent)).status == 200
+    kill(server)
+    assert ask(server, "GET", path(torrent)).status == 404
+    assert ask(server, "GET", path(other)).status == 200
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_ended_in_the_middle_of_changes(servers, how):
+    """Adds and removals from many connections: what was answered is as it was answered."""
+    server = servers()
+    torrents = list(small_torrents(400))
+    before, new = torrents[:100], torrents[100:]
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda t: post(server, t).status, before)) == {200}
+        added = pool.map(lambda t: outcome(post, server, t), new)
+        removed = pool.map(lambda t: outcome(server.api, "DELETE", path(t)), before)
+        eventually(lambda: outcome(server.api, "GET", path(new[60])) != 404, 20)
+        if how == signal.SIGTERM:
+            stop_in_time(server)
+        else:
+            server.kill9()
+        added, removed = list(added), list(removed)
+    server.start()
+    for torrent, status in zip(new, added):
+        assert status in (200, 503, None)
+        assert status != 200 or ask(server, "GET", path(torrent)).status == 200
+    for torrent, status in zip(before, removed):
+        assert status in (200, 503, None)
+        assert status != 200 or ask(server, "GET", path(torrent)).status == 404
+
+
+def test_stopped_while_it_loads(servers):
+    """At once after each start; nothing is lost by it."""
+    server = servers()
+    torrents = list(small_torrents(300))
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda t: post(server, t).status, torrents)) == {200}
+    server.stop()
+    for delay_s in (0, 0.01, 0.05):
+        server.start()
+        time.sleep(delay_s)
+        stop_in_time(server)
+    server.start()
+    assert all(ask(server, "GET", path(torrent)).status == 200 for torrent in torrents)
+
+
+def hang(cluster, server):
+    """Its database answers nothing from now on; returns what ends that."""
+    pids = cluster.backends(server.config["database"]["url"])
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+
+    def go_on():
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    return go_on
+
+
+def test_stopped_while_the_database_hangs(servers, own_cluster):
+    """With an add, a removal and a pause on their way: in time all the same."""
+    server = servers(database=own_cluster.new_database())
+    running, new = small_torrents(2)
+    assert post(server, running).status == 200
+    go_on = hang(own_cluster, server)
+    try:
+        with ThreadPoolExecutor() as pool:
+            calls = [pool.submit(outcome, post, server, new),
+                     pool.submit(outcome, server.api, "PUT", f"{path(running)}/pause"),
+                     pool.submit(outcome, server.api, "DELETE", path(running))]
+            time.sleep(0.3)
+            stop_in_time(server)
+            assert all(call.result() in (503, None) for call in calls)
+    finally:
+        go_on()
+    server.start()
+
+
+def test_stopped_while_a_removal_waits_for_its_tracker(servers):
+    """A tracker that takes the announces and says nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        server = servers()
+        torrent, other = small_torrents(2, [f"udp://127.0.0.1:{deaf.getsockname()[1]}/announce"])
+        for each in (torrent, other):
+            assert post(server, each).status == 200
+        deaf.recv(100)
+        with ThreadPoolExecutor() as pool:
+            removal = pool.submit(outcome, server.api, "DELETE", path(torrent))
+            time.sleep(1)
+            stop_in_time(server)
+            assert removal.result() in (200, 503, None)
+    server.start()
+    assert ask(server, "GET", path(torrent)).status == 404
+    assert ask(server, "GET", path(other)).status == 200
+
+
+def test_a_whitelist_that_cannot_be_stored(servers):
+    """The torrent is there; it is listed, and announced, as soon as that goes."""
+    server = servers({"tracker": {"mode": "listed"}})
+    url = server.config["database"]["url"]
+    torrent, other = small_torrents(2)
+    sql(url, "ALTER TABLE whitelist RENAME TO elsewhere")
+    assert post(server, torrent).status == 200
+    server.stop()
+    sql(url, "ALTER TABLE elsewhere RENAME TO whitelist")
+    server.start()
+    eventually(lambda: server.stats()["torrents"] == 1, 10, "listed by the next start")
+    sql(url, "ALTER TABLE whitelist RENAME TO elsewhere")
+    assert post(server, other).status == 200
+    sql(url, "ALTER TABLE elsewhere RENAME TO whitelist")
+    eventually(lambda: server.stats()["torrents"] == 2, 15, "listed by a later try")
+
+
+def test_an_add_whose_answer_was_lost(servers):
+    """Its row is in the database, the client does not know of it: the next add goes on with it."""
+    server = servers()
+    torrent = next(small_torrents(1))
+    assert post(server, torrent).status == 200
+    url = server.config["database"]["url"]
+    sql(url, "CREATE TABLE put_by AS SELECT * FROM torrents")
+    assert server.api("DELETE", path(torrent)).status == 200
+    sql(url, "INSERT INTO torrents OVERRIDING SYSTEM VALUE SELECT * FROM put_by")
+    assert post(server, torrent).status == 200
+    eventually(lambda: server.get(path(torrent))["state"] == "downloading", 10)
+    kill(server)
+    assert ask(server, "GET", path(torrent)).status == 200

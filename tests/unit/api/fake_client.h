@@ -1,0 +1,230 @@
+/* fake_client.h: a client that does what a test wants, and remembers what it was asked for. In place
+ * of the client's shell, its engine, its disk and outgoing HTTP; include in one file of a program,
+ * after cmocka.h. One call at a time is under way; it is answered a millisecond later, or never. */
+#ifndef TESTS_API_FAKE_CLIENT_H
+#define TESTS_API_FAKE_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <uv.h>
+
+#include "base/ids.h"
+#include "client/announce_queue.h"
+#include "client/client.h"
+#include "net/http_client.h"
+
+enum { FAKE_TEXT_MAX = 4096 };
+
+struct client {
+    uv_timer_t timer;
+    /* What it says. */
+    int refuse; /* of every call, at once */
+    int fail;   /* ... later */
+    bool silent;
+    bool existed;
+    bool here; /* the torrent of status */
+    struct torrent_status status;
+    struct client_facts facts;
+    struct layout *layout;
+    struct engine_totals totals;
+    /* What a URL leads to. */
+    struct addr fetch_addr; /* each hop's; asked for through allow */
+    struct http_response response;
+    /* What it was asked for. */
+    char asked[16]; /* "add", "remove", "pause", "resume", "fetch" */
+    unsigned n_asked;
+    bool with_data;
+    size_t metainfo_len, magnet_len;
+    char metainfo[FAKE_TEXT_MAX], magnet[FAKE_TEXT_MAX], save_path[FAKE_TEXT_MAX];
+    char url[FAKE_TEXT_MAX];
+    struct infohash hash;
+    struct http_get_opts fetch;
+    /* Under way. */
+    client_added added;
+    client_done done;
+    void *ctx;
+};
+
+static inline void fake_client_fetched(struct client *c)
+{
+    struct http_get_opts fetch = c->fetch;
+    c->fetch.done = NULL;
+    struct http_response r = c->response;
+    if (r.status == 0 && !fetch.allow(fetch.ctx, &c->fetch_addr, true)) {
+        r = (struct http_response){.status = ERR_DENIED, .why = "refused"};
+    }
+    if (r.status == 0 && r.body.n > fetch.max_len) {
+        r = (struct http_response){.status = ERR_LIMIT, .why = "too long"};
+    }
+    fetch.done(fetch.ctx, &r);
+}
+
+static inline void fake_client_answer(struct client *c)
+{
+    struct err e = {c->fail, "the text of the client"};
+    const struct err *why = c->fail < 0 ? &e : NULL;
+    if (c->fetch.done != NULL) {
+        fake_client_fetched(c);
+    } else if (c->added != NULL) {
+        client_added added = c->added;
+        c->added = NULL;
+        added(c->ctx, c->fail, &c->hash, c->existed, why);
+    } else if (c->done != NULL) {
+        client_done done = c->done;
+        c->done = NULL;
+        done(c->ctx, c->fail);
+    }
+}
+
+static inline void fake_client_on_timer(uv_timer_t *timer)
+{
+    struct client *c = timer->data;
+    if (!c->silent) {
+        fake_client_answer(c);
+    }
+}
+
+static inline void fake_client_init(struct client *c, uv_loop_t *loop)
+{
+    c->timer.data = c;
+    (void)uv_timer_init(loop, &c->timer);
+}
+
+/* Notes a call; what it returns. */
+static inline int fake_client_ask(struct client *c, const char *what)
+{
+    (void)snprintf(c->asked, sizeof c->asked, "%s", what);
+    c->n_asked++;
+    if (c->refuse == 0) {
+        (void)uv_timer_start(&c->timer, fake_client_on_timer, 1, 0);
+    }
+    return c->refuse;
+}
+
+static inline size_t fake_client_keep(char out[static FAKE_TEXT_MAX], struct span s)
+{
+    size_t n = s.n < FAKE_TEXT_MAX ? s.n : FAKE_TEXT_MAX - 1;
+    if (n > 0) {
+        memcpy(out, s.p, n);
+    }
+    out[n] = '\0';
+    return s.n;
+}
+
+int client_add(struct client *c, const struct client_add *add, client_added done, void *ctx,
+               struct err *e)
+{
+    c->metainfo_len = fake_client_keep(c->metainfo, add->metainfo);
+    c->magnet_len = fake_client_keep(c->magnet, add->magnet);
+    (void)fake_client_keep(c->save_path, add->save_path);
+    c->added = done;
+    c->ctx = ctx;
+    int status = fake_client_ask(c, "add");
+    if (status < 0) {
+        c->added = NULL;
+        (void)err_set(e, status, "the text of the client");
+    }
+    return status;
+}
+
+static inline int fake_client_change(struct client *c, const char *what,
+                                     const struct infohash *hash, client_done done, void *ctx)
+{
+    c->hash = *hash;
+    int status = fake_client_ask(c, what);
+    if (status == 0) {
+        c->done = done;
+        c->ctx = ctx;
+    }
+    return status;
+}
+
+int client_remove(struct client *c, const struct infohash *hash, bool with_data, client_done done,
+                  void *ctx)
+{
+    c->with_data = with_data;
+    return fake_client_change(c, "remove", hash, done, ctx);
+}
+
+int client_set_paused(struct client *c, const struct infohash *hash, bool paused, client_done done,
+                      void *ctx)
+{
+    return fake_client_change(c, paused ? "pause" : "resume", hash, done, ctx);
+}
+
+int client_status(const struct client *c, const struct infohash *hash, struct torrent_status *out)
+{
+    *out = c->status;
+    return c->here && infohash_eq(hash, &c->status.info_hash) ? 0 : ERR_NOT_FOUND;
+}
+
+int client_facts(const struct client *c, const struct infohash *hash, struct client_facts *out)
+{
+    *out = c->facts;
+    return c->here && infohash_eq(hash, &c->status.info_hash) ? 0 : ERR_NOT_FOUND;
+}
+
+/* Engine, disk and HTTP of a test are its client. */
+const struct engine *client_engine(const struct client *c)
+{
+    return (const struct engine *)(const void *)c;
+}
+
+const struct disk *client_disk(const struct client *c)
+{
+    return (const struct disk *)(const void *)c;
+}
+
+struct http_client *client_http(struct client *c)
+{
+    return (struct http_client *)(void *)c;
+}
+
+const struct layout *engine_layout(const struct engine *e, torrent_id id)
+{
+    const struct client *c = (const void *)e;
+    return c->here && id == c->status.id ? c->layout : NULL;
+}
+
+void engine_totals(const struct engine *e, struct engine_totals *out)
+{
+    const struct client *c = (const void *)e;
+    *out = c->totals;
+}
+
+const struct announce_queue *engine_announce_queue(const struct engine *e)
+{
+    return (const struct announce_queue *)(const void *)e;
+}
+
+size_t announce_queue_hosts(const struct announce_queue *q, struct announce_host_view *out,
+                            size_t cap)
+{
+    (void)q;
+    assert_true(cap > ANNOUNCE_HOSTS_MAX);
+    out[0] = (struct announce_host_view){.host = "tracker.example:80", .n_ok = 7};
+    return 1;
+}
+
+void disk_stats(const struct disk *d, struct disk_stats *out)
+{
+    (void)d;
+    *out = (struct disk_stats){.opens = 3};
+}
+
+int http_get_start(struct http_get **out, struct http_client *http,
+                   const struct http_get_opts *opts)
+{
+    struct client *c = (struct client *)(void *)http;
+    (void)fake_client_keep(c->url, span_str(opts->url));
+    int status = fake_client_ask(c, "fetch");
+    if (status == 0) {
+        c->fetch = *opts;
+        *out = NULL;
+    }
+    return status;
+}
+
+#endif
