@@ -64,7 +64,7 @@ class TorrentFlow:
     """Calls of one server. token None: none is sent."""
 
     def __init__(self, server, token=TOKEN):
-        self.server = server
+        self.server = server.wait_loaded()
         self.token = token
 
     def call(self, method, path, headers=None, body=None, **kwargs):
