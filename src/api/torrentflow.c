@@ -213,6 +213,41 @@ static void answer_failure(struct http_exchange *x, int status)
     }
 }
 
+/* ---- one torrent --------------------------------------------------------------------------- */
+
+/* A call about a torrent, which may have to wait until the stored ones are loaded. */
+struct torrent_call {
+    struct http_exchange *x;
+    struct client *client;
+    struct infohash hash;
+    void (*go)(const struct torrent_call *c);
+};
+
+static void on_loaded(void *ctx, int status)
+{
+    struct torrent_call *c = ctx;
+    if (status < 0) {
+        answer_failure(c->x, status);
+    } else {
+        c->go(c);
+    }
+    free(c);
+}
+
+static void for_torrent(struct call *c, void (*go)(const struct torrent_call *c))
+{
+    struct infohash hash;
+    if (!take_hash(c, &hash)) {
+        return;
+    }
+    struct client *client = c->env->parts.client;
+    struct torrent_call *t = mem_new(struct torrent_call);
+    *t = (struct torrent_call){c->x, client, hash, go};
+    if (!client_when_loaded(client, on_loaded, t)) {
+        on_loaded(t, 0);
+    }
+}
+
 /* ---- status -------------------------------------------------------------------------------- */
 
 struct status_stream {
@@ -248,34 +283,34 @@ static bool status_produce(void *ctx, struct buf *out)
     return false;
 }
 
-static void get_torrent(struct call *c)
+static void show(const struct torrent_call *c)
 {
-    struct infohash hash;
     struct torrent_status status;
     struct client_facts facts;
-    struct client *client = c->env->parts.client;
-    if (!take_hash(c, &hash)) {
-        return;
-    }
-    int rc = client_status(client, &hash, &status);
-    rc = rc < 0 ? rc : client_facts(client, &hash, &facts);
+    int rc = client_status(c->client, &c->hash, &status);
+    rc = rc < 0 ? rc : client_facts(c->client, &c->hash, &facts);
     if (rc < 0) {
         answer_failure(c->x, rc);
         return;
     }
-    const struct layout *layout = engine_layout(client_engine(client), status.id);
+    const struct layout *layout = engine_layout(client_engine(c->client), status.id);
     struct status_stream *s = mem_new(struct status_stream);
-    s->client = client;
+    s->client = c->client;
     s->id = status.id;
     s->has_files = layout != NULL;
     buf_init(&s->head, HEAD_MAX);
     torrentflow_status_add_head(&s->head, &status, &facts, layout);
     if (s->head.bad) {
         status_release(s);
-        call_fail(c, 500, "the torrent's texts are too long to show");
+        fail(c->x, 500, SPAN("the torrent's texts are too long to show"));
         return;
     }
     http_stream(c->x, JSON_TYPE, status_produce, status_release, s);
+}
+
+static void get_torrent(struct call *c)
+{
+    for_torrent(c, show);
 }
 
 /* ---- changes ------------------------------------------------------------------------------- */
@@ -300,7 +335,7 @@ static void on_done(void *ctx, int status)
     free(p);
 }
 
-static struct pending *pending_new(struct call *c, const char *what)
+static struct pending *pending_new(const struct torrent_call *c, const char *what)
 {
     struct pending *p = mem_new(struct pending);
     p->x = c->x;
@@ -316,31 +351,37 @@ static void pending_started(struct pending *p, int status)
     }
 }
 
+static void remove_it(const struct torrent_call *c)
+{
+    struct pending *p = pending_new(c, "Torrent removed");
+    pending_started(p, client_remove(c->client, &c->hash, false, on_done, p));
+}
+
 static void delete_torrent(struct call *c)
 {
-    struct infohash hash;
-    if (take_hash(c, &hash)) {
-        struct pending *p = pending_new(c, "Torrent removed");
-        pending_started(p, client_remove(c->env->parts.client, &hash, false, on_done, p));
-    }
+    for_torrent(c, remove_it);
+}
+
+static void pause_it(const struct torrent_call *c)
+{
+    struct pending *p = pending_new(c, "Torrent paused");
+    pending_started(p, client_set_paused(c->client, &c->hash, true, on_done, p));
 }
 
 static void put_pause(struct call *c)
 {
-    struct infohash hash;
-    if (take_hash(c, &hash)) {
-        struct pending *p = pending_new(c, "Torrent paused");
-        pending_started(p, client_set_paused(c->env->parts.client, &hash, true, on_done, p));
-    }
+    for_torrent(c, pause_it);
+}
+
+static void resume_it(const struct torrent_call *c)
+{
+    struct pending *p = pending_new(c, "Torrent resumed");
+    pending_started(p, client_set_paused(c->client, &c->hash, false, on_done, p));
 }
 
 static void put_resume(struct call *c)
 {
-    struct infohash hash;
-    if (take_hash(c, &hash)) {
-        struct pending *p = pending_new(c, "Torrent resumed");
-        pending_started(p, client_set_paused(c->env->parts.client, &hash, false, on_done, p));
-    }
+    for_torrent(c, resume_it);
 }
 
 static const struct route routes[] = {

@@ -44,6 +44,10 @@ int err_from_errno(int errno_value)
         return ERR_NO_SPACE;
     case ETIMEDOUT:
         return ERR_TIMEOUT;
+    case ECONNREFUSED:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+        return ERR_UNAVAILABLE;
     case ECONNRESET:
     case EPIPE:
         return ERR_CLOSED;

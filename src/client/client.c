@@ -130,9 +130,8 @@ void client_close(struct client *c, void (*closed)(void *ctx), void *ctx)
     c->closed = closed;
     c->closed_ctx = ctx;
     (void)uv_timer_stop(&c->load_timer);
-    client_begin_held(c, ERR_CANCELED);
     (void)uv_timer_start(&c->stop_timer, on_patience_end, CLIENT_STOP_MS, 0);
-    client_begin_held(c, ERR_CANCELED);
+    client_tell_loaded(c, ERR_CANCELED);
     engine_stop(c->engine, client_now_ms(c));
     client_drain(c);
 }

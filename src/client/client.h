@@ -58,6 +58,11 @@ const struct engine *client_engine(const struct client *c);
 struct http_client *client_http(struct client *c);
 const struct disk *client_disk(const struct client *c);
 
+/* tell(ctx, 0) once the stored torrents are in, or why they are not yet; never from inside the call.
+ * False: they are in already, and nothing is told. */
+MUST_CHECK bool client_when_loaded(struct client *c, void (*tell)(void *ctx, int status),
+                                   void *ctx);
+
 struct client_add {
     session_id session;
     struct span metainfo;  /* a .torrent, or empty with magnet */

@@ -4,8 +4,8 @@
  *             the own tracker's whitelist -> given to the engine -> answered. Another add of the
  *             same torrent meanwhile waits for the first one's answer; one that is there already is
  *             answered in the next turn of the loop.
- * Loading     until the stored torrents are here nobody knows which one is new: adds wait in
- *             client.held for that.
+ * Loading     until the stored torrents are here nobody knows which one is new: adds wait for
+ *             that.
  * Failures    before the commit nothing has changed. Behind it only the engine can refuse, which is
  *             given nothing that was not checked: logged, and tried again at the next start.
  *             A row that is there already is of an add whose answer was lost with the connection to
@@ -37,7 +37,6 @@ struct waiter {
 /* An add on its way to the database. */
 struct add_op {
     struct client *c;
-    struct list node; /* in client.held */
     struct record *record;
     client_added done;
     void *ctx;
@@ -355,6 +354,18 @@ static int add_begin(struct add_op *op, struct err *e)
     return 0;
 }
 
+static void on_loaded(void *ctx, int status)
+{
+    struct add_op *op = ctx;
+    struct infohash hash = op->row.info_hash;
+    struct err e;
+    int rc = status < 0 ? err_set(&e, status, "%s", err_text(status)) : add_begin(op, &e);
+    if (rc < 0) {
+        op->done(op->ctx, rc, &hash, false, &e);
+        add_op_free(op);
+    }
+}
+
 int client_add(struct client *c, const struct client_add *add, client_added done, void *ctx,
                struct err *e)
 {
@@ -370,11 +381,7 @@ int client_add(struct client *c, const struct client_add *add, client_added done
     buf_init(&op->given_path, PATH_MAX);
     buf_add(&op->given_path, add->save_path);
     int status = add_prepare(op, add, e);
-    if (status == 0 && c->closed != NULL) {
-        status = err_set(e, ERR_CANCELED, "the client is stopping");
-    }
-    if (status == 0 && c->loading) {
-        list_add_tail(&c->held, &op->node);
+    if (status == 0 && client_when_loaded(c, on_loaded, op)) {
         return 0;
     }
     if (status == 0) {
@@ -384,19 +391,4 @@ int client_add(struct client *c, const struct client_add *add, client_added done
         add_op_free(op);
     }
     return status;
-}
-
-void client_begin_held(struct client *c, int status)
-{
-    LIST_FOREACH_SAFE (node, &c->held) {
-        struct add_op *op = container_of(node, struct add_op, node);
-        struct infohash hash = op->row.info_hash;
-        struct err e;
-        list_remove(node);
-        int rc = status < 0 ? err_set(&e, status, "%s", err_text(status)) : add_begin(op, &e);
-        if (rc < 0) {
-            op->done(op->ctx, rc, &hash, false, &e);
-            add_op_free(op);
-        }
-    }
 }

@@ -100,7 +100,7 @@ struct client {
     /* loading */
     uv_timer_t load_timer; /* the next try */
     bool loading;
-    struct list held; /* adds that wait for the end of it */
+    struct list held; /* who waits for the end of it */
 
     /* closing */
     void (*closed)(void *ctx);
@@ -150,11 +150,10 @@ void record_on_removed(struct record *r, const struct engine_out *out);
 /* Nobody waits any longer for files to go: what is left of them stays. */
 void records_give_up_removing(struct client *c);
 
-/* client_add.c: the stored torrents are in (0), or will not come. */
-void client_begin_held(struct client *c, int status);
-
 /* client_load.c */
 void client_load(struct client *c);
+/* To all who wait. */
+void client_tell_loaded(struct client *c, int status);
 
 /* client_list.c */
 /* Those that may not be on the own tracker's whitelist. c may be gone behind it. */

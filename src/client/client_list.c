@@ -1,5 +1,5 @@
-/* The own tracker's whitelist: the client's torrents are put on it, by an add or after the load. When
- * the database does not take one, the torrent runs all the same and is tried again until it is
+/* The own tracker's whitelist: the client's torrents are put on it, by an add or after the load.
+ * When the database does not take one, the torrent runs all the same and is tried again until it is
  * listed. What the tracker has refused meanwhile is announced at once then.
  */
 #include <stdlib.h>

@@ -132,7 +132,7 @@ static void finish(struct client *c)
     c->loading = false;
     log_info(LOG_CLIENT, "torrents loaded", KV_INT("torrents", map_count(&c->records_by_id)));
     client_list(c);
-    client_begin_held(c, 0);
+    client_tell_loaded(c, 0);
 }
 
 static void on_done(void *ctx, int status, const struct err *e)
@@ -145,7 +145,7 @@ static void on_done(void *ctx, int status, const struct err *e)
     } else {
         log_warn(LOG_CLIENT, "torrents are not loaded, will try again", KV_STR("why", e->msg));
         (void)uv_timer_start(&c->load_timer, on_retry, LOAD_RETRY_MS, 0);
-        client_begin_held(c, ERR_UNAVAILABLE); /* whoever asks is not kept waiting for that */
+        client_tell_loaded(c, ERR_UNAVAILABLE); /* whoever asks is not kept waiting for that */
     }
     c->n_calls--;
     client_check_closed(c);
@@ -164,5 +164,35 @@ void client_load(struct client *c)
         c->n_calls++;
     } else {
         (void)uv_timer_start(&c->load_timer, on_retry, LOAD_RETRY_MS, 0);
+    }
+}
+
+/* ---- those who wait ---- */
+
+struct held {
+    struct list node;
+    void (*tell)(void *ctx, int status);
+    void *ctx;
+};
+
+bool client_when_loaded(struct client *c, void (*tell)(void *ctx, int status), void *ctx)
+{
+    if (!c->loading) {
+        return false;
+    }
+    struct held *h = mem_new(struct held);
+    h->tell = tell;
+    h->ctx = ctx;
+    list_add_tail(&c->held, &h->node);
+    return true;
+}
+
+void client_tell_loaded(struct client *c, int status)
+{
+    LIST_FOREACH_SAFE (node, &c->held) {
+        struct held *h = container_of(node, struct held, node);
+        list_remove(node);
+        h->tell(h->ctx, status);
+        free(h);
     }
 }

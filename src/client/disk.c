@@ -35,7 +35,10 @@
 
 #include "base/banned.h"
 
-enum { CACHED_RANGES_MAX = 16 }; /* a read over more files is not tried on the loop */
+enum {
+    CACHED_RANGES_MAX = 16, /* a read over more files is not tried on the loop */
+    WRITES_MAX = 2,         /* of a storage, in the pool */
+};
 
 struct disk *disk_new(uv_loop_t *loop, void (*on_done)(void *ctx, struct disk_job *job), void *ctx)
 {
@@ -175,7 +178,7 @@ static bool read_cached(struct disk *d, struct disk_storage *s, struct disk_job 
     struct layout_walk at = layout_walk(s->place.layout, j->offset, j->len);
     struct layout_range r;
     uint8_t *p = j->bufs[0]->p;
-    if (s->fenced || !list_is_empty(&s->waiting)) {
+    if (s->n_fences > 0) {
         return false;
     }
     for (int i = 0; layout_walk_next(&at, &r); i++) {
@@ -327,20 +330,25 @@ static void launch(struct disk_task *t)
     prepare(t);
     t->s->n_running++;
     t->s->fenced = is_fence(t->j->op);
+    t->s->n_writing += t->j->op == DISK_WRITE;
     t->d->stats.jobs++;
     ASSERT(job_start(&t->job, t->d->loop, do_work, on_back) == 0); /* libuv refuses no work */
 }
 
-/* What waits and need not any more. */
+/* What waits and need not any more. Few writes of a storage at a time: the kernel takes them one by
+ * one for a file, and threads that wait for each other there only burn time. */
 static void launch_waiting(struct disk_storage *s)
 {
-    struct list *first;
-    while (!s->fenced && (first = list_first(&s->waiting)) != NULL) {
-        struct disk_task *t = container_of(first, struct disk_task, waiting);
-        if (is_fence(t->j->op) && s->n_running > 0) {
+    LIST_FOREACH_SAFE (node, &s->waiting) {
+        struct disk_task *t = container_of(node, struct disk_task, waiting);
+        bool first = list_first(&s->waiting) == node;
+        if (s->fenced || (is_fence(t->j->op) && (s->n_running > 0 || !first))) {
             return;
         }
-        list_remove(first);
+        if (t->j->op == DISK_WRITE && s->n_writing == WRITES_MAX) {
+            continue;
+        }
+        list_remove(node);
         launch(t);
     }
 }
@@ -435,7 +443,9 @@ static void on_back(struct job *job, int status)
     free(t->closing);
     free(t);
     s->n_running--;
+    s->n_fences -= is_fence(j->op);
     s->fenced = false; /* a fence runs alone: this was it, or there is none */
+    s->n_writing -= j->op == DISK_WRITE;
     launch_waiting(s);
     d->on_done(d->ctx, j);
 }
@@ -469,6 +479,7 @@ void disk_start(struct disk *d, struct disk_job *job)
         return;
     }
     d->stats.reads_pool += job->op == DISK_READ;
+    s->n_fences += is_fence(job->op);
     list_add_tail(&s->waiting, &task_new(d, s, job)->waiting);
     launch_waiting(s);
 }

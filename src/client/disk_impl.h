@@ -76,7 +76,9 @@ struct disk_storage {
     struct list files;   /* the open ones */
     struct list waiting; /* tasks */
     uint32_t n_running;
-    bool fenced; /* the one that runs holds those behind it */
+    uint32_t n_fences;  /* waiting or running */
+    bool fenced;        /* the one that runs holds those behind it */
+    uint32_t n_writing; /* that run */
 };
 
 struct disk {

@@ -1,8 +1,8 @@
 /* Which pieces a peer has.
  *
- * 1. A bitfield, have all or have none is the first that is said (BEP 3, 6). aria2 sends one later on
- *    as well, in place of many haves; so that is what a later one is: each piece that is new in it is
- *    told as a have, and none is taken back.
+ * 1. A bitfield, have all or have none is the first that is said (BEP 3, 6). aria2 sends one later
+ *    as well, in place of many haves, and that is what a later one is: each piece that is new in it
+ *    is told as a have, and none is taken back.
  * 2. A seed has no bitfield, nor has who has nothing: most connections cost nothing here.
  * 3. Before the metadata is there nobody knows how many pieces there are. What is said then is kept
  *    as it came and judged by peer_set_geometry; a have beyond every torrent ends the connection

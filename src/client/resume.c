@@ -10,6 +10,8 @@
  *   1. The database never says "have" of a piece that is not on stable storage: the bitfield is
  *      copied when the sync begins (or when none is needed), and that copy is stored once the sync is
  *      done, however long the database takes. What is finished meanwhile is for the next time.
+ *      Behind a sync that failed the kernel may have dropped what was written, and the next one says
+ *      nothing of it: from then on the database has it as not checked.
  *   2. One sync or save of a torrent is under way at a time. What changes meanwhile makes it due
  *      again SAVE_INTERVAL_MS after the change, so that a crash costs less than ten seconds.
  *   3. Totals are counted with every read and write; touching is a few comparisons.
@@ -127,6 +129,8 @@ void resume_on_synced(struct torrent *t, struct disk_job *job)
         drop_bits(t);
     } else if (job->status < 0) {
         drop_bits(t);
+        bool was_there = job->status != ERR_NOT_FOUND && job->status != ERR_UNAVAILABLE;
+        t->kept.checked = t->kept.checked && !was_there;
         t->new_pieces = true;
         plan(t, t->e->now_ms + SAVE_RETRY_MS);
     } else {

@@ -181,9 +181,9 @@ def many_torrents(n):
 def add_all(server, torrents):
     with http.Connection(server.api_address()) as connection:
         for torrent in torrents:
-            body, content_type = http.multipart({}, {"torrent_file": torrent.metainfo})
+            headers, body = http.multipart(("torrent_file", "a.torrent", torrent.metainfo))
             answer = connection.request("POST", "/torrents",
-                                        {"Content-Type": content_type, **AUTH}, body)
+                                        {**headers, **AUTH}, body)
             assert answer.status == 200, answer
 
 

@@ -21,8 +21,8 @@ def path(torrent):
 
 
 def post(server, torrent):
-    body, content_type = http.multipart({}, {"torrent_file": torrent.metainfo})
-    return server.api("POST", "/torrents", body=body, headers={"Content-Type": content_type})
+    headers, body = http.multipart(("torrent_file", "a.torrent", torrent.metainfo))
+    return server.api("POST", "/torrents", body=body, headers=headers)
 
 
 def ask(server, method, target):
@@ -126,7 +126,7 @@ def hang(cluster, server):
     return go_on
 
 
-def test_stopped_while_the_database_hangs(servers, own_cluster):
+def test_stopped_while_the_database_hangs(own_cluster, servers):
     """With an add, a removal and a pause on their way: in time all the same."""
     server = servers(database=own_cluster.new_database())
     running, new = small_torrents(2)

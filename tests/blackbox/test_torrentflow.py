@@ -507,7 +507,7 @@ CALLS = [("POST", "/torrents"), ("GET", f"/torrents/{UNKNOWN}"), ("DELETE", f"/t
 
 @pytest.mark.parametrize("method, path", CALLS)
 def test_a_token_is_needed_by_default(shared_servers, method, path):
-    server = shared_servers.once("closed", {}).wait_loaded()
+    server = shared_servers.once("closed", {})
     response = server.api(method, path, token=None, headers={"Host": "localhost"})
     failed(response, 401)
     assert response.headers["www-authenticate"].startswith("Bearer")

@@ -3,15 +3,16 @@ torrents, a database that goes away. A libtorrent seeder is on the other side.""
 
 import random
 import signal
+import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lib import http
-from lib.clients import LibTorrent, Rookery, Swarm
+from lib.clients import LibTorrent, Rookery, Swarm, free_port
 from lib.pg import sql
-from lib.rookery import TOKEN
+from lib.rookery import AUTH
 from lib.torrent import (make_content, make_folder_torrent, make_torrent, make_tree,
                          small_torrents, without_trackers)
 from lib.wait import eventually
@@ -58,10 +59,25 @@ def test_killed_twenty_times(tracker, forty, servers):
         done = leecher.status()["total_done"]
         if leecher.is_complete():
             break
+    kept = pause_until_stored(leecher, 4 * MIB)
+    leecher.server.kill9()
+    leecher.server.start()
+    eventually(lambda: leecher.status()["total_done"] >= kept, 10, "what was stored is there")
     config = leecher.server.config
     leecher.server.configure({**config, "client": {**config["client"], "max_download_rate": 0}})
     leecher.server.restart()
+    eventually(lambda: leecher.server.api("PUT", f"{leecher.path}/resume").status == 200, 10)
     forty.finish(leecher, timeout_s=60)
+
+
+def pause_until_stored(leecher, least):
+    """The bytes of whole pieces that the database has of a paused download."""
+    eventually(lambda: leecher.status()["total_done"] >= least, 20)
+    assert leecher.server.api("PUT", f"{leecher.path}/pause").status == 200
+    n_pieces = leecher.status()["pieces_downloaded"]
+    eventually(lambda: stored(leecher.server, leecher.torrent, "bit_count(bitfield)") >= n_pieces,
+               5, "it is stored at once")
+    return n_pieces * (1 << 18)
 
 
 SMALL_DISK = ["unshare", "--mount", "sh", "-c",
@@ -124,8 +140,8 @@ def stored(server, torrent, column):
 
 
 def add(server, torrent):
-    body, content_type = http.multipart({}, {"torrent_file": torrent.metainfo})
-    answer = server.api("POST", "/torrents", body=body, headers={"Content-Type": content_type})
+    headers, body = http.multipart(("torrent_file", "a.torrent", torrent.metainfo))
+    answer = server.api("POST", "/torrents", body=body, headers=headers)
     assert answer.status == 200, answer
 
 
@@ -137,9 +153,8 @@ def add_all(server, torrents):
     """One after the other, on one connection."""
     with http.Connection(server.api_address()) as connection:
         for torrent in torrents:
-            body, content_type = http.multipart({}, {"torrent_file": torrent.metainfo})
-            answer = connection.request("POST", "/torrents", {
-                "Content-Type": content_type, "Authorization": f"Bearer {TOKEN}"}, body)
+            headers, body = http.multipart(("torrent_file", "a.torrent", torrent.metainfo))
+            answer = connection.request("POST", "/torrents", {**headers, **AUTH}, body)
             assert answer.status == 200, answer
 
 
@@ -158,7 +173,7 @@ def test_five_thousand_torrents(servers):
     eventually(lambda: server.stats()["torrents"] > 1000, 60, "they are announced, paced")
 
 
-def test_database_goes_away_while_it_downloads(tracker, forty, servers, own_cluster):
+def test_database_goes_away_while_it_downloads(tracker, own_cluster, forty, servers):
     """The download goes on; what changes is stored when the database is back."""
     torrent = make_torrent(forty.content, [url(tracker)])
     forty.seeder(LibTorrent, "127.0.9.1", torrent)
@@ -169,9 +184,9 @@ def test_database_goes_away_while_it_downloads(tracker, forty, servers, own_clus
     eventually(lambda: leecher.status()["progress"] > 10, 20)
     own_cluster.stop()
     eventually(lambda: leecher.status()["progress"] > 60, 20, "it goes on without the database")
-    body, content_type = http.multipart({}, {"torrent_file": next(small_torrents(1)).metainfo})
+    headers, body = http.multipart(("torrent_file", "a.torrent", next(small_torrents(1)).metainfo))
     refused = leecher.server.api("POST", "/torrents", body=body,
-                                 headers={"Content-Type": content_type})
+                                 headers=headers)
     assert refused.status == 503
     own_cluster.start()
     forty.finish(leecher, timeout_s=60)
@@ -185,8 +200,8 @@ def error_of(client):
 
 
 def test_files_that_went_away_and_came_back(tracker, servers, tmp_path):
-    """A folder that was renamed while the server was down, and one below a save path that is in use:
-    an error, no download over what is lost, and seeding again when they are back."""
+    """A folder that was renamed while the server was down, and one below a save path in use: an
+    error, no download over what is lost, and seeding again when they are back."""
     make_tree(tmp_path / "a tree", 20, "away")
     torrent = make_folder_torrent(tmp_path / "a tree", [url(tracker)])
     with Swarm(tmp_path, tmp_path / "a tree") as swarm:
@@ -213,7 +228,8 @@ def test_files_that_went_away_and_came_back(tracker, servers, tmp_path):
         (tmp_path / "elsewhere").rename(down_path)
         (tmp_path / "moved").rename(live_path)
         for seeder in (down, live):
-            eventually(lambda: seeder.status()["error"] == "" and seeder.is_complete(), 30, "it heals")
+            eventually(lambda: seeder.status()["error"] == "" and seeder.is_complete(), 30,
+                       "it heals")
             assert seeder.status()["total_done"] == seeder.status()["total_wanted"]
         swarm.finish(leecher, timeout_s=30)
 
@@ -251,9 +267,10 @@ def test_torrent_that_names_its_own_tracker(servers, tmp_path):
     """Over HTTP and UDP, and by name: still one peer, and one download."""
     content = make_small(tmp_path)
     folder = tmp_path / "downloads"
-    server = servers({"tracker": {"mode": "public", **OWN},
+    http_port, udp_port = free_port("127.0.0.1"), free_port("127.0.0.1", socket.SOCK_DGRAM)
+    server = servers({"tracker": {"mode": "public", "http": [f"127.0.0.1:{http_port}"],
+                                  "udp": [f"127.0.0.1:{udp_port}"], **OWN},
                       "client": {"listen": ["127.0.12.1:0"], "download_dir": str(folder)}})
-    http_port, udp_port = server.http_address()[1], server.udp_address()[1]
     torrent = make_torrent(content, [f"http://127.0.0.1:{http_port}/announce",
                                      f"udp://127.0.0.1:{udp_port}/announce",
                                      f"http://localhost:{http_port}/announce"])

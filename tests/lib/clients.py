@@ -202,9 +202,10 @@ class QBittorrent(_Program):
             "WebUI\\CSRFProtection=false", "")))
         self._launch(["qbittorrent-nox", f"--profile={self.directory}"])
         eventually(lambda: self._call("app/version"), 20, "qBittorrent answers")
-        fields = {"savepath": str(downloads), "skip_checking": "true" if seed else "false"}
-        body, content_type = http.multipart(fields, {"torrents": torrent.metainfo})
-        assert self._call("torrents/add", body, {"Content-Type": content_type}) == b"Ok."
+        headers, body = http.multipart(("savepath", None, downloads),
+                                       ("skip_checking", None, "true" if seed else "false"),
+                                       ("torrents", "a.torrent", torrent.metainfo))
+        assert self._call("torrents/add", body, headers) == b"Ok."
 
     def _call(self, path, body=None, headers=None):
         request = urllib.request.Request(f"http://{self.ip}:{self.web_port}/api/v2/{path}", body,
@@ -282,13 +283,13 @@ class Rookery:
             "tracker": {"udp": [], "http": []}, "log": {"level": "debug"}}, config or {}))
         self.port = int(self.server.ready["client"][0].rsplit(":", 1)[1])
         if how == "file":
-            body, content_type = http.multipart({}, {"torrent_file": torrent.metainfo})
+            headers, body = http.multipart(("torrent_file", "a.torrent", torrent.metainfo))
         else:
             link = f"magnet:?xt=urn:btih:{torrent.info_hash.hex()}" + "".join(
                 "&tr=" + urllib.parse.quote(tracker, safe="") for tracker in trackers)
-            body, content_type = http.multipart({"torrent_url": link}, {})
+            headers, body = http.multipart(("torrent_url", None, link))
         answer = self.server.api("POST", "/torrents", body=body,
-                                 headers={"Content-Type": content_type})
+                                 headers=headers)
         assert answer.status == 200, answer
         assert answer.json()["infohash"] == torrent.info_hash.hex()
 

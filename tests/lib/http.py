@@ -216,12 +216,14 @@ class HttpTracker:
         return reply
 
 
-def multipart(fields, files):
-    """(body, content type) of a form: fields {name: text}, files {name: bytes}."""
-    boundary = "a-boundary-of-the-tests"
-    parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-             .encode() for name, value in fields.items()]
-    parts += [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="a.torrent"'
-              f"\r\nContent-Type: application/x-bittorrent\r\n\r\n".encode() + data + b"\r\n"
-              for name, data in files.items()]
-    return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+def multipart(*fields, boundary="a-boundary"):
+    """(name, filename or None, value) each: headers and body of multipart/form-data."""
+    body = b""
+    for name, filename, value in fields:
+        file = f'; filename="{filename}"' if filename is not None else ""
+        kind = "Content-Type: application/octet-stream\r\n" if filename is not None else ""
+        value = value if isinstance(value, bytes) else str(value).encode()
+        body += (f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n{kind}'
+                 "\r\n").encode() + value + b"\r\n"
+    return ({"Content-Type": f"multipart/form-data; boundary={boundary}"},
+            body + f"--{boundary}--\r\n".encode())

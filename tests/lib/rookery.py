@@ -150,15 +150,6 @@ class Server:
     def start(self):
         return self.launch().wait_ready()
 
-    def wait_loaded(self):
-        """Until the client's stored torrents are in: before, nothing can be said of one that is not
-        there."""
-        def loaded():
-            answer = self.api("GET", f"/torrents/{'0' * 40}")
-            return answer.status != 503 or b"switched off" in answer.body
-        eventually(loaded, 10, "the torrents are loaded")
-        return self
-
     @property
     def is_running(self):
         return self.process is not None and self.process.poll() is None

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from urllib.parse import urlencode
 
+from lib.http import multipart
 from lib.rookery import TOKEN
 
 TORRENTS = Path(__file__).resolve().parents[1] / "data" / "torrents"
@@ -47,24 +48,11 @@ def check_status(status):
     return status
 
 
-def multipart(*fields, boundary="a-boundary"):
-    """(name, filename or None, value) each: headers and body of multipart/form-data."""
-    body = b""
-    for name, filename, value in fields:
-        file = f'; filename="{filename}"' if filename is not None else ""
-        kind = "Content-Type: application/octet-stream\r\n" if filename is not None else ""
-        value = value if isinstance(value, bytes) else str(value).encode()
-        body += (f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n{kind}'
-                 "\r\n").encode() + value + b"\r\n"
-    return ({"Content-Type": f"multipart/form-data; boundary={boundary}"},
-            body + f"--{boundary}--\r\n".encode())
-
-
 class TorrentFlow:
     """Calls of one server. token None: none is sent."""
 
     def __init__(self, server, token=TOKEN):
-        self.server = server.wait_loaded()
+        self.server = server
         self.token = token
 
     def call(self, method, path, headers=None, body=None, **kwargs):

@@ -141,6 +141,14 @@ static inline int fake_client_change(struct client *c, const char *what,
     return status;
 }
 
+bool client_when_loaded(struct client *c, void (*tell)(void *ctx, int status), void *ctx)
+{
+    (void)c;
+    (void)tell;
+    (void)ctx;
+    return false; /* there is nothing to wait for */
+}
+
 int client_remove(struct client *c, const struct infohash *hash, bool with_data, client_done done,
                   void *ctx)
 {
