@@ -72,7 +72,7 @@ static void on_reply(struct call *c, const struct http_reply *reply)
                     .interval_s = r->interval_s,
                     .min_interval_s = r->min_interval_s,
                     .counts = r->counts,
-                    .has_counts = true,
+                    .has_counts = reply->has_counts,
                     .warning = r->warning},
         .peers = t->peers,
         .n_peers = trackers_add_peers(t, n, r->peers6, true),

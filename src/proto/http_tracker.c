@@ -625,6 +625,8 @@ ssize_t http_announce_reply_decode(struct http_reply *out, struct span body, str
     }
     reply->interval_s = get_u32(dict, SPAN("interval"));
     reply->min_interval_s = get_u32(dict, SPAN("min interval"));
+    out->has_counts = bencode_type(bencode_get(dict, SPAN("complete"))) == BENCODE_INT &&
+                      bencode_type(bencode_get(dict, SPAN("incomplete"))) == BENCODE_INT;
     reply->counts.complete = get_u32(dict, SPAN("complete"));
     reply->counts.downloaded = get_u32(dict, SPAN("downloaded"));
     reply->counts.incomplete = get_u32(dict, SPAN("incomplete"));

@@ -69,6 +69,7 @@ struct http_reply_limits {
  * from the body and the room. */
 struct http_reply {
     bool failed;
+    bool has_counts; /* complete and incomplete are there */
     struct announce_reply reply;
     struct announce_failure failure;
     struct span tracker_id;

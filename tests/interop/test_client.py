@@ -120,6 +120,18 @@ def test_three_hundred_files(tracker, tree_swarm, servers, pad):
                       tree_swarm.leecher(Transmission, "127.0.3.4", torrent), timeout_s=60)
 
 
+@pytest.mark.parametrize("scheme", ["http", "udp"])
+def test_ipv6(tracker, swarm, servers, scheme):
+    """One of each side on the same address: Rookery downloads from libtorrent, over IPv6 alone."""
+    address, port = (tracker.http_address if scheme == "http" else tracker.udp_address)(v6=True)
+    torrent = of_its_own(make_torrent, swarm, f"{scheme}://[{address}]:{port}/announce")
+    seeder = swarm.seeder(LibTorrent, "::1", torrent)
+    eventually(lambda: f"[::1]:{seeder.port}" in swarm_of(tracker, torrent), 30)
+    leecher = swarm.leecher(Rookery, "::1", torrent, servers=servers)
+    swarm.finish(leecher, timeout_s=60)
+    assert f"[::1]:{leecher.port}" in swarm_of(tracker, torrent)
+
+
 def test_magnet_from_libtorrent(tracker, swarm, servers):
     torrent = of_its_own(make_torrent, swarm, url(tracker))
     seeder = swarm.seeder(LibTorrent, "127.0.4.1", torrent)

@@ -278,7 +278,7 @@ class Rookery:
         self.ip = ip
         self.torrent = torrent
         self.server = servers(merged({
-            "client": {"listen": [f"{ip}:0"], "download_dir": str(downloads),
+            "client": {"listen": [f"[{ip}]:0" if ":" in ip else f"{ip}:0"], "download_dir": str(downloads),
                        "announce_to_own_tracker": False},
             "tracker": {"udp": [], "http": []}, "log": {"level": "debug"}}, config or {}))
         self.port = int(self.server.ready["client"][0].rsplit(":", 1)[1])

@@ -480,6 +480,11 @@ static void test_foreign_replies(void **state)
     assert_int_equal(decode_reply(&r, "de"), 0);
     assert_int_equal(r.reply.interval_s, 0);
     assert_int_equal(r.reply.peers4.n, 0);
+    assert_false(r.has_counts);
+    assert_int_equal(decode_reply(&r, "d8:completei1e10:incompletei0ee"), 0);
+    assert_true(r.has_counts);
+    assert_int_equal(decode_reply(&r, "d8:completei1e10:incomplete1:0e"), 0);
+    assert_false(r.has_counts);
     assert_int_equal(decode_reply(&r, "d8:intervali-5e8:completei4294967296ee"), 0);
     assert_int_equal(r.reply.interval_s, 0);
     assert_int_equal(r.reply.counts.complete, UINT32_MAX);

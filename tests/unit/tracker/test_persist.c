@@ -443,6 +443,11 @@ static bool has_given_back(void *ctx)
     return !has_taken(ctx);
 }
 
+static bool has_aborted(void *ctx)
+{
+    return ((struct running *)ctx)->tracker->n_aborts > 0;
+}
+
 static void counts_survive_a_refusal(void **state)
 {
     struct pg_fixture *f = *state;
@@ -450,15 +455,8 @@ static void counts_survive_a_refusal(void **state)
     pg_fixture_database(f);
     (void)pg_fixture_sql(f->url, "ALTER TABLE completed_counts RENAME TO away");
     run_open(&r, f, f->url); /* the load fails, too, and is tried again */
-    bool over = false;
-    uv_timer_t tick;
-    assert_int_equal(uv_timer_init(&f->loop, &tick), 0);
-    tick.data = &over;
-    assert_int_equal(uv_timer_start(&tick, pg_fixture_on_patience, 500, 0), 0);
-    PG_UNTIL_TRUE(f, &over);
-    uv_close((uv_handle_t *)&tick, NULL);
+    pg_fixture_until(&f->loop, has_aborted, &r, "a load that failed");
     assert_false(r.started.done);
-    assert_true(r.tracker->n_aborts > 0);
     (void)pg_fixture_sql(f->url, "ALTER TABLE away RENAME TO completed_counts");
     PG_UNTIL_TRUE(f, &r.started.done);
 
