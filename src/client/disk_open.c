@@ -40,7 +40,7 @@ static void show_path(char out[static SHOWN_PATH_MAX + 4], const struct disk_tas
     while (cut && (*from & 0xc0) == 0x80) { /* not in the middle of a character */
         from++;
     }
-    (void)snprintf(out, SHOWN_PATH_MAX + 4, "%s%s", cut ? "..." : "", from);
+    (void)snprintf(out, SHOWN_PATH_MAX + 4, "%s%.*s", cut ? "..." : "", SHOWN_PATH_MAX, from);
 }
 
 int disk_fail(struct disk_task *t, int errno_value, const char *path, size_t len)

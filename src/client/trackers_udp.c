@@ -365,7 +365,7 @@ static void on_reply(struct udp_source *source, const struct endpoint *from, str
     struct trackers *t = source->trackers;
     struct udp_reply reply;
     const char *why;
-    size_t at;
+    size_t at = 0;
     if (udp_reply_decode(&reply, datagram, from->addr.v6, &why) < 0) {
         return;
     }
