@@ -2,20 +2,19 @@
 #include "own_tracker.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/cursor.h"
 #include "base/mem.h"
 #include "proto/compact.h"
 #include "store/store.h"
 #include "tracker/tracker.h"
+#include "tracker/worker_clock.h"
 
 #include "base/banned.h"
 
 enum { PEERS_MAX = 200 }; /* of each family, in one answer */
 
 struct own_tracker {
-    uv_loop_t *loop;
     struct tracker *tracker;
     struct tracker_worker *worker;
     struct store *store;
@@ -33,11 +32,9 @@ struct listing {
     struct infohash hashes[];
 };
 
-struct own_tracker *own_tracker_new(uv_loop_t *loop, struct tracker *tracker, size_t worker,
-                                    struct store *store)
+struct own_tracker *own_tracker_new(struct tracker *tracker, size_t worker, struct store *store)
 {
     struct own_tracker *o = mem_new(struct own_tracker);
-    o->loop = loop;
     o->tracker = tracker;
     o->worker = tracker_worker(tracker, worker);
     o->store = store;
@@ -48,16 +45,6 @@ struct own_tracker *own_tracker_new(uv_loop_t *loop, struct tracker *tracker, si
 void own_tracker_free(struct own_tracker *o)
 {
     free(o);
-}
-
-static struct tracker_time time_now(const uv_loop_t *loop)
-{
-    struct timespec wall;
-    (void)clock_gettime(CLOCK_REALTIME, &wall);
-    return (struct tracker_time){
-        .mono_ms = uv_now(loop),
-        .unix_ms = (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000,
-    };
 }
 
 static size_t take_peers(struct span list, bool v6, struct endpoint *out, size_t cap)
@@ -76,7 +63,7 @@ int own_tracker_announce(void *ctx, const struct announce_req *req, struct annou
     struct announce_failure failure = {.retry_in_min = 0};
     const struct peer_room room = {
         .peers4 = o->peers4, .peers6 = o->peers6, .cap4 = PEERS_MAX, .cap6 = PEERS_MAX};
-    tracker_begin(o->worker, time_now(o->loop));
+    tracker_begin(o->worker, worker_clock_now());
     int status = tracker_announce(o->worker, req, &room, reply, &failure);
     tracker_end(o->worker);
     if (status < 0) {

@@ -9,8 +9,6 @@
 
 #include <stddef.h>
 
-#include <uv.h>
-
 #include "base/ids.h"
 #include "client/trackers.h"
 
@@ -19,8 +17,7 @@ struct store;
 struct tracker;
 
 /* worker: the index of a handle that nobody else uses. */
-struct own_tracker *own_tracker_new(uv_loop_t *loop, struct tracker *tracker, size_t worker,
-                                    struct store *store);
+struct own_tracker *own_tracker_new(struct tracker *tracker, size_t worker, struct store *store);
 void own_tracker_free(struct own_tracker *o);
 
 /* As trackers_own wants it; ctx is the own tracker. */

@@ -28,7 +28,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -47,6 +46,7 @@
 #include "store/store.h"
 #include "tracker/persist.h"
 #include "tracker/tracker.h"
+#include "tracker/worker_clock.h"
 #include "tracker/workers.h"
 
 #include "base/banned.h"
@@ -220,7 +220,7 @@ static int open_client(struct server *s, struct err *e)
         return 0;
     }
     if (s->cfg->client.announce_to_own_tracker) {
-        s->own_tracker = own_tracker_new(&s->loop, s->tracker, workers_count(s->cfg), s->store);
+        s->own_tracker = own_tracker_new(s->tracker, workers_count(s->cfg), s->store);
         opts.own_announce = own_tracker_announce;
         opts.own_list = own_tracker_list;
         opts.own_ctx = s->own_tracker;
@@ -265,16 +265,6 @@ static void on_loaded(void *ctx, int status, const struct err *e)
              KV_INT("workers", workers_count(s->cfg)));
 }
 
-static struct tracker_time time_now(const uv_loop_t *loop)
-{
-    struct timespec wall;
-    (void)clock_gettime(CLOCK_REALTIME, &wall);
-    return (struct tracker_time){
-        .mono_ms = uv_now(loop),
-        .unix_ms = (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000,
-    };
-}
-
 static struct tracker_cfg tracker_settings(const struct config *cfg)
 {
     struct tracker_cfg t = {
@@ -303,7 +293,7 @@ static void load(struct server *s)
     const struct tracker_cfg settings = tracker_settings(s->cfg);
     s->state = STATE_LOAD;
     /* One handle more than there are workers: the client's, which announces from this thread. */
-    s->tracker = tracker_new(&settings, workers_count(s->cfg) + 1, time_now(&s->loop));
+    s->tracker = tracker_new(&settings, workers_count(s->cfg) + 1, worker_clock_now());
     s->persist = persist_new(&s->loop, s->tracker, s->cfg->tracker.persist_completed);
     const struct store_watch watch = persist_watch(s->persist);
     if (store_open(&s->store, &s->loop, s->migration.url, &watch, &e) < 0) {

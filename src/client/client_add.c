@@ -46,14 +46,12 @@ struct add_op {
     struct store_torrent row;
     struct store_tracker *trackers;
     struct buf web_seeds;
-    struct buf given_path;
     char save_path[PATH_MAX];
 };
 
 static void add_op_free(struct add_op *op)
 {
     buf_release(&op->web_seeds);
-    buf_release(&op->given_path);
     free(op->trackers);
     free(op->bytes);
     free(op);
@@ -236,10 +234,9 @@ static int parse_magnet(struct add_op *op, struct span uri, struct err *e)
     return 0;
 }
 
-static int resolve_path(struct add_op *op, struct err *e)
+static int resolve_path(struct add_op *op, struct span given, struct err *e)
 {
     const struct client *c = op->c;
-    const struct span given = buf_span(&op->given_path);
     const struct string_list *allowed = &c->opts.cfg->client.allowed_dirs;
     const char *fallback[] = {c->download_dir};
     const char *const *dirs = allowed->n > 0 ? (const char *const *)allowed->at : fallback;
@@ -254,7 +251,7 @@ static int resolve_path(struct add_op *op, struct err *e)
         n = snprintf(path, sizeof path, "%s/%.*s", c->download_dir, (int)given.n,
                      (const char *)given.p);
     }
-    if (op->given_path.bad || n < 0 || (size_t)n >= sizeof path) {
+    if (n < 0 || (size_t)n >= sizeof path) {
         return err_set(e, ERR_INVALID, "save path is too long");
     }
     return disk_check_path(path, dirs, allowed->n > 0 ? allowed->n : 1, true, op->save_path, e);
@@ -339,13 +336,9 @@ static int add_begin(struct add_op *op, struct err *e)
         add_op_free(op);
         return 0;
     }
-    int status = resolve_path(op, e);
-    if (status < 0) {
-        return status;
-    }
     op->row.save_path = span_str(op->save_path);
     op->record = record_new(c, &op->row.info_hash);
-    status = store_torrent_add(c->opts.store, &op->row, on_add_stored, op);
+    int status = store_torrent_add(c->opts.store, &op->row, on_add_stored, op);
     if (status < 0) {
         record_free(op->record);
         return err_set(e, status, "the database is not available");
@@ -378,9 +371,10 @@ int client_add(struct client *c, const struct client_add *add, client_added done
     op->ctx = ctx;
     op->trackers = mem_array(TRACKERS_MAX, sizeof *op->trackers);
     buf_init(&op->web_seeds, 1 << 20);
-    buf_init(&op->given_path, PATH_MAX);
-    buf_add(&op->given_path, add->save_path);
     int status = add_prepare(op, add, e);
+    if (status == 0 && (c->loading || record_of_hash(c, &op->row.info_hash) == NULL)) {
+        status = resolve_path(op, add->save_path, e);
+    }
     if (status == 0 && client_when_loaded(c, on_loaded, op)) {
         return 0;
     }

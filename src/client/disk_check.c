@@ -25,16 +25,9 @@ static int look_at(struct disk_task *t, const char *path, uint64_t *len)
 {
     const char *name;
     struct stat st;
-    int rc = disk_open_folder(t, path, false, &name);
+    int rc = disk_stat_file(t, path, &name, &st);
     if (rc < 0) {
         return rc;
-    }
-    if (fstatat(t->folder.fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-        return disk_fail(t, errno, path, strlen(path));
-    }
-    if (!S_ISREG(st.st_mode)) {
-        return disk_fail_name(t, S_ISLNK(st.st_mode) ? ELOOP : EISDIR, t->folder.fd, path,
-                              strlen(path));
     }
     *len = (uint64_t)st.st_size;
     return 0;

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/assert.h"
@@ -181,6 +182,10 @@ MUST_CHECK int disk_enter_folder(struct disk_task *t, const char *path, size_t l
 /* The same for the folder that path is in; *name is its last part. */
 MUST_CHECK int disk_open_folder(struct disk_task *t, const char *path, bool make,
                                 const char **name);
+/* What is known of a regular file, its folder left open in folder; anything else in its place is
+ * refused. *name is the last part of path. */
+MUST_CHECK int disk_stat_file(struct disk_task *t, const char *path, const char **name,
+                              struct stat *st);
 /* A regular file below the root, not to be kept: the caller's. */
 MUST_CHECK int disk_open_path(struct disk_task *t, const char *path, unsigned how, int *fd);
 /* The descriptor that a range is in, the part file's or its own, long enough when it is written. */

@@ -212,6 +212,22 @@ int disk_open_folder(struct disk_task *t, const char *path, bool make, const cha
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
+int disk_stat_file(struct disk_task *t, const char *path, const char **name, struct stat *st)
+{
+    int rc = disk_open_folder(t, path, false, name);
+    if (rc < 0) {
+        return rc;
+    }
+    if (fstatat(t->folder.fd, *name, st, AT_SYMLINK_NOFOLLOW) < 0) {
+        return disk_fail(t, errno, path, strlen(path));
+    }
+    if (!S_ISREG(st->st_mode)) {
+        return disk_fail_name(t, S_ISLNK(st->st_mode) ? ELOOP : EISDIR, t->folder.fd, path,
+                              strlen(path));
+    }
+    return 0;
+}
+
 int disk_open_path(struct disk_task *t, const char *path, unsigned how, int *fd)
 {
     const char *name;

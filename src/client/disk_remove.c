@@ -29,16 +29,9 @@ static int remove_file(struct disk_task *t, const char *path)
 {
     const char *name;
     struct stat st;
-    int rc = disk_open_folder(t, path, false, &name);
+    int rc = disk_stat_file(t, path, &name, &st);
     if (rc < 0) {
         return rc;
-    }
-    if (fstatat(t->folder.fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-        return disk_fail(t, errno, path, strlen(path));
-    }
-    if (!S_ISREG(st.st_mode)) {
-        return disk_fail_name(t, S_ISLNK(st.st_mode) ? ELOOP : EISDIR, t->folder.fd, path,
-                              strlen(path));
     }
     return unlinkat(t->folder.fd, name, 0) < 0 ? disk_fail(t, errno, path, strlen(path)) : 0;
 }

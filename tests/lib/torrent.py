@@ -23,6 +23,16 @@ def make_content(path, length, seed):
     return data
 
 
+def _of(info, trackers, source):
+    if source is not None:
+        info["source"] = source
+    metainfo = {"announce": trackers[0], "info": info}
+    if len(trackers) > 1:
+        metainfo["announce-list"] = [[t] for t in trackers]
+    return Torrent(hashlib.sha1(bencode.encode(info)).digest(), bencode.encode(metainfo),
+                   info["name"])
+
+
 def make_torrent(path, trackers, piece_length=1 << 18, private=False, source=None):
     """path: the file; trackers: announce URLs, one tier each; source: makes it another torrent."""
     path = Path(path)
@@ -33,13 +43,7 @@ def make_torrent(path, trackers, piece_length=1 << 18, private=False, source=Non
             "pieces": pieces}
     if private:
         info["private"] = 1
-    if source is not None:
-        info["source"] = source
-    metainfo = {"announce": trackers[0], "info": info}
-    if len(trackers) > 1:
-        metainfo["announce-list"] = [[t] for t in trackers]
-    return Torrent(hashlib.sha1(bencode.encode(info)).digest(), bencode.encode(metainfo),
-                   path.name)
+    return _of(info, trackers, source)
 
 
 def make_tree(folder, n_files, seed, length_of=lambda i: i * 997 % 70_000):
@@ -66,13 +70,7 @@ def make_folder_torrent(folder, trackers, piece_length=1 << 15, pad=False, sourc
     pieces = b"".join(hashlib.sha1(content[at:at + piece_length]).digest()
                       for at in range(0, len(content), piece_length))
     info = {"files": files, "name": folder.name, "piece length": piece_length, "pieces": pieces}
-    if source is not None:
-        info["source"] = source
-    metainfo = {"announce": trackers[0], "info": info}
-    if len(trackers) > 1:
-        metainfo["announce-list"] = [[t] for t in trackers]
-    return Torrent(hashlib.sha1(bencode.encode(info)).digest(), bencode.encode(metainfo),
-                   folder.name)
+    return _of(info, trackers, source)
 
 
 def small_torrents(n, trackers=()):
