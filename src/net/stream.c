@@ -114,6 +114,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     }
     if (status < 0) {
         events = s->mask; /* whoever was waiting meets the error itself */
+        s->mask = 0;      /* libuv has stopped the poll; there may be bytes in front of the error */
     }
     if ((events & UV_WRITABLE) != 0 && s->writable_wanted) {
         s->writable_wanted = false;

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -21,7 +22,8 @@ struct end {
     struct stream stream;
     int connected; /* 1: not yet */
     size_t got;
-    size_t left; /* to be sent */
+    size_t left;     /* to be sent */
+    size_t read_max; /* at once; 0: CHUNK */
     int ended;
     int closed;
     uint8_t next_in, next_out;
@@ -46,7 +48,7 @@ static void on_readable(struct stream *s)
 {
     struct end *end = container_of(s, struct end, stream);
     uint8_t bytes[CHUNK];
-    ssize_t n = stream_read(s, bytes, sizeof bytes);
+    ssize_t n = stream_read(s, bytes, end->read_max > 0 ? end->read_max : sizeof bytes);
     for (ssize_t i = 0; i < n; i++) {
         assert_int_equal(bytes[i], end->next_in);
         end->next_in = (uint8_t)((end->next_in + 1) % 251);
@@ -210,6 +212,28 @@ static void test_reading_can_be_switched_off(void **state)
     close_end(f, &f->server);
 }
 
+/* What came before a reset is read, in small bites too, and then the reset is told. */
+static void test_bytes_before_a_reset(void **state)
+{
+    struct fixture *f = *state;
+    const struct linger reset = {.l_onoff = 1};
+    connect_both(f, NULL);
+    stream_set_reading(&f->server.stream, false);
+    f->server.read_max = 100;
+    f->client.left = 1000;
+    send_more(&f->client);
+    assert_int_equal(setsockopt(f->client.stream.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset),
+                     0);
+    close_end(f, &f->client);
+    stream_set_reading(&f->server.stream, true);
+    while (f->server.ended == 0) {
+        assert_int_not_equal(uv_run(&f->loop, UV_RUN_ONCE), 0);
+    }
+    assert_int_equal(f->server.got, 1000);
+    assert_int_equal(f->server.ended, ERR_CLOSED);
+    close_end(f, &f->server);
+}
+
 static void test_refused(void **state)
 {
     struct fixture *f = *state;
@@ -251,6 +275,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bytes_go_both_ways, setup, teardown),
         cmocka_unit_test_setup_teardown(test_source_address, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reading_can_be_switched_off, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bytes_before_a_reset, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_closed_while_connecting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_such_source, setup, teardown),
