@@ -115,7 +115,9 @@ struct config {
         bool local_without_token;
         struct string_list hosts;
         struct string_list cors_origins;
-        uint64_t max_body;  /* bytes */
+        uint64_t max_body; /* bytes */
+        uint32_t socketio_ping_interval_ms;
+        uint32_t socketio_ping_timeout_ms;
         uint32_t url_fetch; /* enum url_fetch */
     } api;
 };

@@ -25,7 +25,9 @@
     X(ERR_IN_USE, -11, "in use already")                                                           \
     X(ERR_NO_SPACE, -12, "no space left on device")                                                \
     X(ERR_SYSTEM, -13, "system error")                                                             \
-    X(ERR_DATABASE, -14, "database error")
+    X(ERR_DATABASE, -14, "database error")                                                         \
+    X(ERR_RESET, -15, "connection reset")                                                          \
+    X(ERR_REFUSED, -16, "connection refused")
 
 enum err_code {
 #define ERR_ENUM(name, number, text) name = number,

@@ -33,6 +33,43 @@ uint64_t client_now_ms(const struct client *c)
     return uv_now(c->loop);
 }
 
+/* ---- later --------------------------------------------------------------------------------------- */
+
+struct later {
+    uv_timer_t timer;
+    struct client *c;
+    void (*run)(void *ctx);
+    void *ctx;
+};
+
+static void on_later_closed(uv_handle_t *handle)
+{
+    struct later *l = container_of((uv_timer_t *)handle, struct later, timer);
+    struct client *c = l->c;
+    free(l);
+    c->n_calls--;
+    client_check_closed(c);
+}
+
+static void on_later(uv_timer_t *timer)
+{
+    struct later *l = container_of(timer, struct later, timer);
+    l->run(l->ctx);
+    uv_close((uv_handle_t *)timer, on_later_closed);
+}
+
+void client_later(struct client *c, void (*run)(void *ctx), void *ctx)
+{
+    struct later *l = mem_new(struct later);
+    l->c = c;
+    l->run = run;
+    l->ctx = ctx;
+    ASSERT(uv_timer_init(c->loop, &l->timer) == 0);
+    /* Not 0: libuv would call what a timer asks for in the same turn. */
+    ASSERT(uv_timer_start(&l->timer, on_later, 1, 0) == 0);
+    c->n_calls++;
+}
+
 /* ---- closing ------------------------------------------------------------------------------------ */
 
 static void client_free(struct client *c)
@@ -43,6 +80,7 @@ static void client_free(struct client *c)
         node = map_next(&c->records, node);
         record_free(r);
     }
+    sessions_free(c);
     disk_free(c->disk);
     map_release(&c->records);
     map_release(&c->records_by_id);
@@ -73,8 +111,8 @@ static void close_parts(struct client *c)
                             &c->load_timer};
     c->stopped = true;
     links_close(c);
-    while (!list_is_empty(&c->sessions)) {
-        session_close(container_of(list_first(&c->sessions), struct session_net, node));
+    LIST_FOREACH_SAFE (node, &c->sessions) {
+        session_unbind(container_of(node, struct session_net, node));
     }
     if (c->trackers != NULL) {
         trackers_close(c->trackers, on_part_closed, c);
@@ -120,6 +158,7 @@ static void on_patience_end(uv_timer_t *timer)
     if (!c->stopped) {
         close_parts(c);
         records_give_up_removing(c);
+        sessions_give_up_removing(c);
         store_give_up(c->opts.store);
     }
 }
@@ -276,7 +315,6 @@ static void no_one(void *ctx)
 static int open_parts(struct client *c, struct err *e)
 {
     const struct endpoint_list *listen = &c->opts.cfg->client.listen;
-    struct session_net *s;
     int status = open_download_dir(c, e);
     if (status == 0) {
         status = http_client_open(&c->http, c->loop, e);
@@ -285,7 +323,8 @@ static int open_parts(struct client *c, struct err *e)
         return status;
     }
     c->open_parts++;
-    status = session_open(&s, c, 0, listen->at, listen->n, e);
+    struct session_net *s = session_new(c, SESSION_LIVE);
+    status = session_bind(s, listen->at, listen->n, false, e);
     if (status < 0) {
         return status;
     }
@@ -331,6 +370,14 @@ const struct engine *client_engine(const struct client *c)
 struct http_client *client_http(struct client *c)
 {
     return c->http;
+}
+
+void client_trackers_stats(const struct client *c, struct trackers_stats *out)
+{
+    *out = (struct trackers_stats){.sent_len = 0};
+    if (c->trackers != NULL) {
+        trackers_stats(c->trackers, out);
+    }
 }
 
 const struct disk *client_disk(const struct client *c)

@@ -55,8 +55,11 @@ void client_close(struct client *c, void (*closed)(void *ctx), void *ctx);
 
 /* For views; change nothing through it but what client_ has no call for. */
 const struct engine *client_engine(const struct client *c);
+/* Its engine's time, for views. */
+uint64_t client_now_ms(const struct client *c);
 struct http_client *client_http(struct client *c);
 const struct disk *client_disk(const struct client *c);
+void client_trackers_stats(const struct client *c, struct trackers_stats *out);
 
 /* tell(ctx, 0) once the stored torrents are in, or why they are not yet; never from inside the call.
  * False: they are in already, and nothing is told. */
@@ -71,6 +74,14 @@ struct client_add {
     unsigned flags;        /* enum torrent_flag */
     uint64_t max_down_bps;
     uint64_t max_up_bps;
+    uint32_t max_peers;          /* 0: none of its own */
+    struct span name;            /* shown until the metadata is there; empty: what magnet says */
+    const struct span *trackers; /* behind those that it names, each a tier of its own */
+    size_t n_trackers;
+    struct span
+        priorities;   /* a byte a file, 0..7; those it does not reach are normal. Not for magnets */
+    bool allocate;    /* files get their space at once */
+    bool memory_only; /* not stored: gone with the next start */
 };
 
 /* The result of an add. existed: it was here, and is as it was. why: static or in the err. */
@@ -86,7 +97,22 @@ typedef void (*client_done)(void *ctx, int status);
 /* ERR_NOT_FOUND at once. done after the files are closed (with_data: gone). */
 MUST_CHECK int client_remove(struct client *c, const struct infohash *hash, bool with_data,
                              client_done done, void *ctx);
-/* Stored, then done. */
+/* What is asked of a torrent. */
+struct client_options {
+    unsigned flags;                    /* bits of enum torrent_flag */
+    uint64_t max_down_bps, max_up_bps; /* 0: none of its own */
+    uint32_t max_peers;                /* 0: none of its own */
+    struct span priorities;            /* a byte a file, 0..7; empty: all normal */
+};
+/* ERR_NOT_FOUND. priorities are borrowed until the next call. */
+int client_options_of(const struct client *c, const struct infohash *hash,
+                      struct client_options *out);
+/* Stored, then done. What o has as it is now is left alone, also when another call changes it
+ * meanwhile; so are TORRENT_SEED_MODE and TORRENT_NO_OWN_TRACKER. ERR_NOT_FOUND; ERR_INVALID:
+ * priorities that do not fit the files. */
+MUST_CHECK int client_set_options(struct client *c, const struct infohash *hash,
+                                  const struct client_options *o, client_done done, void *ctx);
+/* The same of one flag; to resume ends a fault, too. */
 MUST_CHECK int client_set_paused(struct client *c, const struct infohash *hash, bool paused,
                                  client_done done, void *ctx);
 
@@ -97,9 +123,48 @@ struct client_facts {
     struct span created_by;
     int64_t creation_unix_s;
     bool allocate;
+    bool memory_only;
 };
 /* ERR_NOT_FOUND. */
 int client_facts(const struct client *c, const struct infohash *hash, struct client_facts *out);
 int client_status(const struct client *c, const struct infohash *hash, struct torrent_status *out);
+
+/* What is stored is not all in yet: what is not here may come. */
+bool client_is_loading(const struct client *c);
+
+/* ---- sessions: ports of their own, and the torrents that use them --------------------------- */
+
+enum { CLIENT_SESSIONS_MAX = 256 };
+
+struct client_session_add {
+    uint16_t port_first, port_last; /* the first that is free; both 0: any */
+    bool memory_only;    /* not stored; its torrents that are will be of the default one */
+    struct span options; /* JSON of whoever adds it, given back by client_session_of */
+};
+typedef void (*client_session_added)(void *ctx, int status, session_id id, const struct err *e);
+
+/* Listens on the hosts of client.listen, TCP and UDP, before anything else. ERR_IN_USE (no port of
+ * the range is free) and others come with e and no callback. */
+MUST_CHECK int client_session_add(struct client *c, const struct client_session_add *add,
+                                  client_session_added done, void *ctx, struct err *e);
+/* With its torrents; with_data: and their files. ERR_NOT_FOUND, also for the default one. done after
+ * the torrents have ended and the ports are closed. */
+MUST_CHECK int client_session_remove(struct client *c, session_id id, bool with_data,
+                                     client_done done, void *ctx);
+
+/* Borrowed until it is removed. */
+struct client_session {
+    session_id id;
+    uint16_t port_first, port_last;
+    uint16_t port; /* 0: none of them was free at this start */
+    bool memory_only;
+    struct span options;
+};
+/* ERR_NOT_FOUND, also for the default one. */
+int client_session_of(const struct client *c, session_id id, struct client_session *out);
+/* In the order they were added: the one behind after (0: the first). False: there is none. */
+bool client_session_next(const struct client *c, session_id after, struct client_session *out);
+/* Likewise the torrents of a session; 0: the end. after may be gone meanwhile. */
+torrent_id client_session_torrent(const struct client *c, session_id session, torrent_id after);
 
 #endif

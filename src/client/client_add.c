@@ -22,10 +22,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "client/client_impl.h"
+#include "client/picker.h"
 #include "proto/magnet.h"
 #include "proto/metainfo.h"
 
 #include "base/banned.h"
+
+enum { TEXTS_MAX = 1 << 20 };
 
 /* An add that waits for another one of the same torrent. */
 struct waiter {
@@ -38,6 +41,8 @@ struct waiter {
 struct add_op {
     struct client *c;
     struct record *record;
+    session_id session;
+    bool memory_only;
     client_added done;
     void *ctx;
     uint8_t *bytes; /* the .torrent, or the texts of the magnet: what the spans below point into */
@@ -46,12 +51,16 @@ struct add_op {
     struct store_torrent row;
     struct store_tracker *trackers;
     struct buf web_seeds;
+    struct buf texts; /* name and further trackers */
+    uint8_t *priorities;
     char save_path[PATH_MAX];
 };
 
 static void add_op_free(struct add_op *op)
 {
     buf_release(&op->web_seeds);
+    buf_release(&op->texts);
+    free(op->priorities);
     free(op->trackers);
     free(op->bytes);
     free(op);
@@ -97,14 +106,13 @@ static size_t fill_peers(const struct add_op *op, struct endpoint *out)
     return n;
 }
 
-/* Committed, but the client closes: it begins with the next start. */
-static void add_put_off(struct add_op *op)
+static void add_refuse(struct add_op *op, int status, const char *why)
 {
     struct client *c = op->c;
     struct err e;
-    (void)err_set(&e, ERR_UNAVAILABLE, "the client is stopping");
+    (void)err_set(&e, status, "%s", why);
     c->n_calls--;
-    add_finish(op, ERR_UNAVAILABLE, &e);
+    add_finish(op, status, &e);
     client_check_closed(c);
 }
 
@@ -112,8 +120,12 @@ static void add_put_off(struct add_op *op)
 static void add_start(struct add_op *op)
 {
     struct client *c = op->c;
-    if (c->closed != NULL) {
-        add_put_off(op);
+    if (c->closed != NULL) { /* what is stored begins with the next start */
+        add_refuse(op, ERR_UNAVAILABLE, "the client is stopping");
+        return;
+    }
+    if (op->record->session->state != SESSION_LIVE) {
+        add_refuse(op, ERR_NOT_FOUND, "the session was removed");
         return;
     }
     struct torrent_tracker *trackers =
@@ -124,7 +136,7 @@ static void add_start(struct add_op *op)
     fill_trackers(op, trackers);
     const struct torrent_add add = {
         .info_hash = op->row.info_hash,
-        .session = op->row.session,
+        .session = op->record->session->id,
         .info = op->row.info,
         .name = op->row.name,
         .trackers = trackers,
@@ -134,6 +146,8 @@ static void add_start(struct add_op *op)
         .flags = op->row.flags,
         .max_down_bps = op->row.max_down_bps,
         .max_up_bps = op->row.max_up_bps,
+        .max_peers = op->row.max_peers,
+        .priorities = op->row.priorities,
         .added_unix_s = op->row.added_unix_s,
     };
     record_set_facts(op->record, &op->row);
@@ -173,6 +187,12 @@ static void on_add_stored(void *ctx, int status, const struct err *e)
     } else {
         add_start(op);
     }
+}
+
+/* It is not to be stored. */
+static void on_add_unstored(void *ctx)
+{
+    on_add_stored(ctx, 0, NULL);
 }
 
 static void add_tracker(struct add_op *op, struct span url, uint32_t tier)
@@ -257,46 +277,75 @@ static int resolve_path(struct add_op *op, struct span given, struct err *e)
     return disk_check_path(path, dirs, allowed->n > 0 ? allowed->n : 1, true, op->save_path, e);
 }
 
+/* The name and the trackers that the caller adds to those of the torrent. */
+static int take_texts(struct add_op *op, const struct client_add *add, struct err *e)
+{
+    uint32_t tier = op->row.n_trackers == 0 ? 0 : op->trackers[op->row.n_trackers - 1].tier + 1;
+    buf_add(&op->texts, add->name);
+    for (size_t i = 0; i < add->n_trackers; i++) {
+        buf_add(&op->texts, add->trackers[i]);
+    }
+    if (op->texts.bad) {
+        return err_set(e, ERR_LIMIT, "name and trackers are too long");
+    }
+    struct span rest = buf_span(&op->texts);
+    if (add->name.n > 0) {
+        op->row.name = span_sub(rest, 0, add->name.n);
+    }
+    rest = span_sub(rest, add->name.n, rest.n);
+    for (size_t i = 0; i < add->n_trackers; i++) {
+        add_tracker(op, span_sub(rest, 0, add->trackers[i].n), tier + (uint32_t)i);
+        rest = span_sub(rest, add->trackers[i].n, rest.n);
+    }
+    return 0;
+}
+
+/* As many as there are files, which only a .torrent tells now. */
+static void take_priorities(struct add_op *op, struct span given)
+{
+    if (given.n == 0 || op->row.info.n == 0) {
+        return;
+    }
+    op->priorities = mem_array(op->meta.n_files, 1);
+    memset(op->priorities, PICKER_NORMAL, op->meta.n_files);
+    memcpy(op->priorities, given.p, given.n < op->meta.n_files ? given.n : op->meta.n_files);
+    op->row.priorities = span_of(op->priorities, op->meta.n_files);
+}
+
 static int add_prepare(struct add_op *op, const struct client_add *add, struct err *e)
 {
     int status =
         add->magnet.n > 0 ? parse_magnet(op, add->magnet, e) : parse_metainfo(op, add->metainfo, e);
+    status = status < 0 ? status : take_texts(op, add, e);
     if (status < 0) {
         return status;
     }
-    op->row.session = add->session;
+    take_priorities(op, add->priorities);
+    op->session = add->session;
+    op->memory_only = add->memory_only;
     op->row.trackers = op->trackers;
     op->row.web_seeds = buf_span(&op->web_seeds);
     op->row.flags = add->flags;
     op->row.max_down_bps = add->max_down_bps;
     op->row.max_up_bps = add->max_up_bps;
+    op->row.max_peers = add->max_peers;
+    op->row.allocate = add->allocate;
     op->row.added_unix_s = (int64_t)time(NULL);
     return 0;
 }
 
 /* An answer that waits for nothing, yet must not come from inside the call. */
 struct existing_call {
-    uv_timer_t timer;
-    struct client *c;
     struct infohash hash;
     client_added done;
     void *ctx;
 };
 
-static void on_existing_closed(uv_handle_t *handle)
+static void on_existing(void *ctx)
 {
-    struct existing_call *call = container_of((uv_timer_t *)handle, struct existing_call, timer);
-    struct client *c = call->c;
-    free(call);
-    c->n_calls--;
-    client_check_closed(c);
-}
-
-static void on_existing(uv_timer_t *timer)
-{
-    struct existing_call *call = container_of(timer, struct existing_call, timer);
+    struct existing_call *call = ctx;
     call->done(call->ctx, 0, &call->hash, true, NULL);
-    uv_close((uv_handle_t *)timer, on_existing_closed);
+    free(call);
 }
 
 /* It is here: answered later, when what is here was stored. */
@@ -313,13 +362,10 @@ static int add_existing(struct record *r, client_added done, void *ctx)
         return 0;
     }
     struct existing_call *call = mem_new(struct existing_call);
-    call->c = r->c;
     call->hash = r->info_hash;
     call->done = done;
     call->ctx = ctx;
-    ASSERT(uv_timer_init(r->c->loop, &call->timer) == 0);
-    ASSERT(uv_timer_start(&call->timer, on_existing, 0, 0) == 0);
-    r->c->n_calls++;
+    client_later(r->c, on_existing, call);
     return 0;
 }
 
@@ -336,9 +382,23 @@ static int add_begin(struct add_op *op, struct err *e)
         add_op_free(op);
         return 0;
     }
+    struct session_net *session = session_find(c, op->session);
+    if (session == NULL || session->state != SESSION_LIVE) {
+        return err_set(e, ERR_NOT_FOUND, "there is no such session");
+    }
+    if (session->n_leaving > 0) {
+        return err_set(e, ERR_UNAVAILABLE, "the session is being removed");
+    }
+    int status = 0;
     op->row.save_path = span_str(op->save_path);
-    op->record = record_new(c, &op->row.info_hash);
-    int status = store_torrent_add(c->opts.store, &op->row, on_add_stored, op);
+    op->row.session = session->memory_only ? 0 : session->id;
+    op->record = record_new(session, &op->row.info_hash);
+    op->record->memory_only = op->memory_only;
+    if (op->memory_only) {
+        client_later(c, on_add_unstored, op);
+    } else {
+        status = store_torrent_add(c->opts.store, &op->row, on_add_stored, op);
+    }
     if (status < 0) {
         record_free(op->record);
         return err_set(e, status, "the database is not available");
@@ -371,6 +431,7 @@ int client_add(struct client *c, const struct client_add *add, client_added done
     op->ctx = ctx;
     op->trackers = mem_array(TRACKERS_MAX, sizeof *op->trackers);
     buf_init(&op->web_seeds, 1 << 20);
+    buf_init(&op->texts, TEXTS_MAX);
     int status = add_prepare(op, add, e);
     if (status == 0 && (c->loading || record_of_hash(c, &op->row.info_hash) == NULL)) {
         status = resolve_path(op, add->save_path, e);

@@ -68,7 +68,9 @@ static void start_row(struct client *c, const struct store_torrent *t,
         .resume = resume,
         .start_delay_ms = start_delay_ms(c),
     };
-    struct record *r = record_new(c, &t->info_hash);
+    struct session_net *s = session_find(c, t->session);
+    ASSERT(s != NULL); /* sessions come first, and a torrent of none is not in the database */
+    struct record *r = record_new(s, &t->info_hash);
     const char *why = NULL;
     record_set_facts(r, t);
     r->unlisted = true;
@@ -106,18 +108,18 @@ static void on_torrent(void *ctx, const struct store_torrent *t)
 static void on_session(void *ctx, const struct store_session *session)
 {
     struct client *c = ctx;
-    struct session_net *s;
     struct err e;
     if (c->closed != NULL || session_find(c, session->id) != NULL) {
         return;
     }
-    struct endpoint at = c->opts.cfg->client.listen.n > 0 ? c->opts.cfg->client.listen.at[0]
-                                                          : (struct endpoint){.port = 0};
-    at.port = session->port_first;
-    if (session_open(&s, c, session->id, &at, 1, &e) < 0) {
+    struct session_net *s = session_new(c, SESSION_LIVE);
+    s->id = session->id;
+    s->port_first = session->port_first;
+    s->port_last = session->port_last;
+    session_set_options(s, session->options);
+    if (session_bind_range(s, &e) < 0) {
         log_warn(LOG_CLIENT, "a session cannot listen, its torrents only connect out",
                  KV_INT("session", session->id), KV_STR("why", e.msg));
-        ASSERT(session_open(&s, c, session->id, NULL, 0, &e) == 0);
     }
     session_start(s);
 }

@@ -1,6 +1,6 @@
 /* The engine's connections on sockets. Each event is one call into the engine and then a drain.
  *
- * Happy path  listener -> engine_on_accept -> a link; or CONNECT -> stream_connect ->
+ * Happy path  a port -> engine_on_accept -> a link; or CONNECT -> stream_connect ->
  *             engine_on_connected. Readable -> as many bytes as the engine has room for ->
  *             engine_on_bytes. SEND or writable -> what the engine has, in one writev after another
  *             until the kernel takes no more.
@@ -14,15 +14,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "client/client_impl.h"
-#include "net/listen.h"
 
 #include "base/banned.h"
 
 enum { SEND_PARTS = 64 };
 
 static const struct stream_events link_events;
-
-/* ---- links ---------------------------------------------------------------------------------- */
 
 static struct link *link_of(struct stream *s)
 {
@@ -197,13 +194,10 @@ void links_close(struct client *c)
     }
 }
 
-/* ---- ports ---------------------------------------------------------------------------------- */
-
-static void on_accept(void *ctx, int fd, const struct endpoint *peer)
+void link_accept(struct session_net *s, int fd, const struct endpoint *peer)
 {
-    struct port *port = ctx;
-    struct client *c = port->c;
-    conn_id id = engine_on_accept(c->engine, port->session->id, peer, client_now_ms(c));
+    struct client *c = s->c;
+    conn_id id = engine_on_accept(c->engine, s->id, peer, client_now_ms(c));
     struct link *l;
     if (id == 0) {
         (void)close(fd);
@@ -220,99 +214,4 @@ static void on_accept(void *ctx, int fd, const struct endpoint *peer)
         stream_set_reading(&l->stream, true);
     }
     client_drain(c);
-}
-
-static int port_open(struct session_net *s, struct listen_spec *spec, struct err *e)
-{
-    struct port *port = mem_new(struct port);
-    int fd = listen_open(spec, e);
-    port->c = s->c;
-    port->session = s;
-    if (fd < 0) {
-        free(port);
-        return fd;
-    }
-    int status = stream_listen(&port->listener, s->c->loop, fd, on_accept, port);
-    if (status < 0) {
-        free(port);
-        return err_set(e, status, "listening for peers failed");
-    }
-    list_add_tail(&s->ports, &port->node);
-    s->c->open_parts++;
-    return 0;
-}
-
-static void on_port_closed(void *ctx)
-{
-    struct port *port = ctx;
-    struct client *c = port->c;
-    free(port);
-    c->open_parts--;
-    client_check_closed(c);
-}
-
-/* The address that connections come from: the first of each family that is not a wildcard. */
-static void choose_source(struct session_net *s, const struct endpoint *at)
-{
-    struct addr *source = at->addr.v6 ? &s->source6 : &s->source4;
-    if (addr_is_unspecified(source)) {
-        *source = at->addr;
-    }
-}
-
-struct session_net *session_find(const struct client *c, session_id id)
-{
-    LIST_FOREACH_SAFE (node, &c->sessions) {
-        struct session_net *s = container_of(node, struct session_net, node);
-        if (s->id == id) {
-            return s;
-        }
-    }
-    return NULL;
-}
-
-int session_open(struct session_net **out, struct client *c, session_id id,
-                 const struct endpoint *listen, size_t n, struct err *e)
-{
-    struct session_net *s = mem_new(struct session_net);
-    int status = 0;
-    s->c = c;
-    s->id = id;
-    s->source6.v6 = true;
-    s->listen.at = mem_array(n == 0 ? 1 : n, sizeof *s->listen.at);
-    list_init(&s->ports);
-    list_add_tail(&c->sessions, &s->node);
-    for (size_t i = 0; i < n && status == 0; i++) {
-        struct listen_spec spec = listen_spec_for(LISTEN_TCP, listen, n, i);
-        status = listen_probe(&spec, e);
-        if (status == ERR_NOT_FOUND) {
-            status = 0; /* a wildcard of a family that this machine does not have */
-            continue;
-        }
-        if (status == 0) {
-            status = port_open(s, &spec, e);
-        }
-        if (status == 0) {
-            s->listen.at[s->listen.n++] = spec.at;
-            choose_source(s, &spec.at);
-        }
-    }
-    if (status < 0) {
-        session_close(s);
-        return status;
-    }
-    *out = s;
-    return 0;
-}
-
-void session_close(struct session_net *s)
-{
-    LIST_FOREACH_SAFE (node, &s->ports) {
-        struct port *port = container_of(node, struct port, node);
-        list_remove(node);
-        stream_listener_close(port->listener, on_port_closed, port);
-    }
-    list_remove(&s->node);
-    free(s->listen.at);
-    free(s);
 }

@@ -1,8 +1,8 @@
-/* Torrents as the rest of the program handles them, but for adding (client_add.c).
+/* Torrents as the rest of the program handles them, but for adding (client_add.c) and options
+ * (client_options.c).
  *
  * Remove   out of the database -> out of the engine (stopped is announced, files are closed or gone)
  *          -> answered.
- * Pause    stored -> the engine -> answered.
  * Failures before the commit nothing has changed.
  */
 #include <stdlib.h>
@@ -24,20 +24,15 @@ struct remove_op {
     void *ctx;
 };
 
-struct pause_op {
-    struct client *c;
-    struct infohash hash;
-    bool paused;
-    client_done done;
-    void *ctx;
-};
-
 /* ---- records ---------------------------------------------------------------------------------- */
 
-struct record *record_new(struct client *c, const struct infohash *hash)
+struct record *record_new(struct session_net *s, const struct infohash *hash)
 {
+    struct client *c = s->c;
     struct record *r = mem_new(struct record);
     r->c = c;
+    r->session = s;
+    s->n_records++;
     r->info_hash = *hash;
     list_init(&r->waiting);
     map_insert(&c->records, &r->by_hash, span_of(r->info_hash.b, sizeof r->info_hash.b));
@@ -53,10 +48,15 @@ void record_free(struct record *r)
     if (map_is_linked(&r->by_id)) {
         map_remove(&r->c->records_by_id, &r->by_id);
     }
+    if (list_is_linked(&r->in_session)) {
+        list_remove(&r->in_session);
+    }
+    struct session_net *s = r->session;
     map_remove(&r->c->records, &r->by_hash);
     free(r->save_path);
     free(r->texts);
     free(r);
+    session_on_record_gone(s);
 }
 
 struct record *record_of_id(const struct client *c, torrent_id id)
@@ -71,15 +71,13 @@ struct record *record_of_hash(const struct client *c, const struct infohash *has
     return node == NULL ? NULL : container_of(node, struct record, by_hash);
 }
 
-/* The record of a torrent that can be acted on, or NULL. */
-static struct record *record_live(const struct client *c, const struct infohash *hash)
+struct record *record_live(const struct client *c, const struct infohash *hash)
 {
     struct record *r = record_of_hash(c, hash);
     return r != NULL && r->state == RECORD_LIVE ? r : NULL;
 }
 
-/* Why record_live found none. */
-static int not_here(const struct client *c)
+int client_not_here(const struct client *c)
 {
     return c->loading ? ERR_UNAVAILABLE : ERR_NOT_FOUND;
 }
@@ -128,6 +126,7 @@ int record_start(struct record *r, const struct torrent_add *add, const char **w
     }
     r->state = RECORD_LIVE;
     map_insert(&c->records_by_id, &r->by_id, span_of(&r->id, sizeof r->id));
+    list_add_tail(&r->session->torrents, &r->in_session);
     if (engine_layout(c->engine, r->id) != NULL) {
         record_add_storage(r);
     }
@@ -196,69 +195,27 @@ static void on_remove_stored(void *ctx, int status, size_t n, const struct err *
     client_drain(c);
 }
 
+/* The database never had it. */
+static void on_remove_unstored(void *ctx)
+{
+    on_remove_stored(ctx, 0, 0, NULL);
+}
+
 int client_remove(struct client *c, const struct infohash *hash, bool with_data, client_done done,
                   void *ctx)
 {
-    if (record_live(c, hash) == NULL) {
-        return not_here(c);
+    const struct record *r = record_live(c, hash);
+    if (r == NULL) {
+        return client_not_here(c);
     }
     struct remove_op *op = mem_new(struct remove_op);
     *op = (struct remove_op){c, *hash, with_data, done, ctx};
+    if (r->memory_only) {
+        c->n_calls++;
+        client_later(c, on_remove_unstored, op);
+        return 0;
+    }
     int status = store_torrent_remove(c->opts.store, hash, on_remove_stored, op);
-    if (status < 0) {
-        free(op);
-        return status;
-    }
-    c->n_calls++;
-    return 0;
-}
-
-/* ---- pausing -------------------------------------------------------------------------------------- */
-
-static void on_pause_stored(void *ctx, int status, size_t n, const struct err *e)
-{
-    struct pause_op *op = ctx;
-    struct client *c = op->c;
-    struct record *r = record_live(c, &op->hash);
-    (void)n;
-    (void)e;
-    if (status == 0 && r != NULL && op->paused) {
-        engine_pause(c->engine, r->id, client_now_ms(c));
-    } else if (status == 0 && r != NULL) {
-        engine_resume(c->engine, r->id, client_now_ms(c));
-    }
-    op->done(op->ctx, status == 0 && r == NULL ? ERR_NOT_FOUND : status);
-    free(op);
-    c->n_calls--;
-    client_drain(c);
-}
-
-int client_set_paused(struct client *c, const struct infohash *hash, bool paused, client_done done,
-                      void *ctx)
-{
-    const struct record *r = record_live(c, hash);
-    struct torrent_status now;
-    if (r == NULL || engine_status(c->engine, r->id, &now, client_now_ms(c)) < 0) {
-        return not_here(c);
-    }
-    const struct layout *l = engine_layout(c->engine, r->id);
-    uint32_t n_files = l == NULL ? 0 : l->n_files;
-    uint8_t *priorities = mem_zeroed(n_files + 1);
-    for (uint32_t i = 0; i < n_files; i++) {
-        priorities[i] = engine_file_priority(c->engine, r->id, i);
-    }
-    const struct store_torrent row = {
-        .info_hash = *hash,
-        .flags = paused ? now.flags | TORRENT_PAUSED : now.flags & ~(unsigned)TORRENT_PAUSED,
-        .max_down_bps = now.max_down_bps,
-        .max_up_bps = now.max_up_bps,
-        .max_peers = now.max_peers,
-        .priorities = span_of(priorities, n_files),
-    };
-    struct pause_op *op = mem_new(struct pause_op);
-    *op = (struct pause_op){c, *hash, paused, done, ctx};
-    int status = store_torrent_set_options(c->opts.store, &row, on_pause_stored, op);
-    free(priorities);
     if (status < 0) {
         free(op);
         return status;
@@ -273,7 +230,7 @@ int client_facts(const struct client *c, const struct infohash *hash, struct cli
 {
     const struct record *r = record_live(c, hash);
     if (r == NULL) {
-        return not_here(c);
+        return client_not_here(c);
     }
     *out = (struct client_facts){
         .save_path = r->save_path,
@@ -282,6 +239,7 @@ int client_facts(const struct client *c, const struct infohash *hash, struct cli
             span_of(r->texts == NULL ? NULL : r->texts + r->comment_len, r->created_by_len),
         .creation_unix_s = r->creation_unix_s,
         .allocate = r->allocate,
+        .memory_only = r->memory_only,
     };
     return 0;
 }
@@ -289,5 +247,5 @@ int client_facts(const struct client *c, const struct infohash *hash, struct cli
 int client_status(const struct client *c, const struct infohash *hash, struct torrent_status *out)
 {
     const struct record *r = record_live(c, hash);
-    return r == NULL ? not_here(c) : engine_status(c->engine, r->id, out, client_now_ms(c));
+    return r == NULL ? client_not_here(c) : engine_status(c->engine, r->id, out, client_now_ms(c));
 }

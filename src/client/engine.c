@@ -561,6 +561,7 @@ uint64_t engine_deadline_ms(const struct engine *e)
 void engine_on_deadline(struct engine *e, uint64_t now_ms)
 {
     engine_begin(e, now_ms);
+    e->totals.ticks++;
     while (heap_first_ms(&e->timers) <= now_ms) {
         torrent_run(container_of(heap_first(&e->timers), struct torrent, timer));
     }

@@ -106,6 +106,9 @@ enum torrent_flag {
     TORRENT_SEED_MODE = 1 << 5,   /* believed complete; a piece is hashed when it is first read */
     TORRENT_NO_PEX = 1 << 6,
     TORRENT_NO_OWN_TRACKER = 1 << 7, /* not announced to the server's own tracker */
+    /* Kept for those who ask for them; they change nothing here. */
+    TORRENT_AUTO_MANAGED = 1 << 8,
+    TORRENT_SHARE_MODE = 1 << 9,
 };
 
 /* Everything is copied. */
@@ -280,8 +283,10 @@ struct torrent_status {
     uint64_t down_all_bps, up_all_bps; /* with everything on the wire */
     uint64_t session_down, session_up; /* payload bytes since this start */
     uint64_t session_down_all, session_up_all;
+    uint64_t session_wasted;       /* of wasted, since this start */
     uint64_t total_down, total_up; /* payload bytes ever */
     uint64_t wasted, failed_len;   /* bytes: redundant; of pieces with a bad hash */
+    uint64_t redundant_len;        /* bytes of blocks that were of no use, since this start */
     uint64_t total_len, wanted_len, done_len, wanted_done_len;
     uint32_t n_pieces, n_pieces_have, piece_len, n_files;
     uint32_t n_peers, n_seeds; /* connected */
@@ -298,6 +303,7 @@ struct torrent_status {
     uint64_t max_down_bps, max_up_bps;
     uint32_t max_peers;
     uint32_t n_uploads; /* slots in use */
+    bool unsaved;       /* something of it is to be stored */
 };
 /* ERR_NOT_FOUND. */
 int engine_status(const struct engine *e, torrent_id id, struct torrent_status *out,
@@ -305,13 +311,21 @@ int engine_status(const struct engine *e, torrent_id id, struct torrent_status *
 
 /* NULL without metadata. Borrowed until the torrent is gone. */
 const struct layout *engine_layout(const struct engine *e, torrent_id id);
+/* False: not here. */
+bool engine_info_hash(const struct engine *e, torrent_id id, struct infohash *out);
+/* How many torrents that are not finished were added before it; -1: it is finished, or not here. */
+int64_t engine_queue_position(const struct engine *e, torrent_id id);
 /* The info dictionary; empty without metadata. Borrowed likewise. */
 struct span engine_info(const struct engine *e, torrent_id id);
 /* Its pieces as a bitfield; false without metadata, or when out_len is not as it must be. */
 bool engine_bitfield(const struct engine *e, torrent_id id, uint8_t *out, size_t out_len);
+/* In seed mode, the pieces that were hashed, likewise; false in any other. */
+bool engine_verified(const struct engine *e, torrent_id id, uint8_t *out, size_t out_len);
 /* Bytes that are there of a file, and its priority. */
 uint64_t engine_file_done(const struct engine *e, torrent_id id, uint32_t file);
 uint8_t engine_file_priority(const struct engine *e, torrent_id id, uint32_t file);
+/* A byte a file; empty: all normal. Borrowed until the next input. */
+struct span engine_priorities(const struct engine *e, torrent_id id);
 
 /* What is to be stored now. Spans are owned by *room, to be freed with torrent_saved_free. */
 struct torrent_saved {
@@ -349,6 +363,36 @@ struct peer_view {
 bool engine_peer(const struct engine *e, torrent_id id, size_t i, struct peer_view *out,
                  uint64_t now_ms);
 
+/* Why a block that came was of no use. */
+enum engine_waste {
+    WASTE_UNKNOWN,   /* nobody asked for it */
+    WASTE_TIMED_OUT, /* asked for, but too long ago */
+    WASTE_CANCELLED, /* another peer was faster, as it was told */
+    WASTE_SEED,      /* there is nothing more to download */
+    WASTE_END_GAME,  /* another peer was faster at the same time */
+    WASTE_CLOSING,   /* a part of it, when the connection ended */
+};
+enum { ENGINE_N_WASTES = WASTE_CLOSING + 1, ENGINE_N_SIZES = 18 };
+
+/* What goes through the sockets. sizes[i]: calls that moved 2^(i+3) bytes and more; the first and the
+ * last have those beyond them as well. */
+struct engine_io {
+    uint64_t calls;
+    uint64_t sizes[ENGINE_N_SIZES];
+    uint64_t ip_len; /* estimated: headers of full packets, and of those that acknowledge */
+};
+
+/* Peers as they are now. */
+struct engine_peers_now {
+    uint32_t interesting, interested; /* we are in them; they are in us */
+    uint32_t unchoking, optimistic;   /* they choke us not; unchoked for luck */
+    uint32_t asked, asking;           /* owe us blocks; we owe them blocks */
+    uint32_t waits_for_disk,
+        reads_from_disk;               /* not read, as the disk is behind; their blocks are */
+    uint32_t limited_down, limited_up; /* wait for their turn of a limit */
+    uint32_t connected, incoming;
+};
+
 /* Everything that engine counts since it began. */
 struct engine_totals {
     uint32_t n_torrents[TORRENT_N_STATES];
@@ -361,6 +405,24 @@ struct engine_totals {
     uint64_t disk_reads, disk_writes, disk_read_len, disk_write_len, disk_errors;
     uint64_t disk_queue_len, disk_queue_jobs;
     uint64_t announces_ok, announces_failed;
+
+    uint32_t n_running[TORRENT_N_STATES]; /* of n_torrents, neither paused nor faulty */
+    uint32_t n_stopped;                   /* paused and not faulty */
+    uint32_t n_slots;                     /* of the chokers */
+    struct engine_peers_now now;
+    struct peer_messages messages;
+    struct engine_io in, out;
+    uint64_t waste[ENGINE_N_WASTES]; /* bytes */
+    uint64_t failed_len;             /* bytes of pieces with a bad hash */
+    uint64_t pieces_added, pieces_had;
+    uint64_t ticks;
+    uint64_t connects_timed_out, connects_refused;
+    uint64_t disconnects;            /* connections that were there, and are over */
+    uint64_t ended, broken;          /* of them: by the peer; by an error of the socket */
+    uint64_t reset, broken_incoming; /* of those that broke */
+    uint64_t disk_jobs, blocks_read, blocks_written, blocks_hashed, pieces_read_back;
+    uint64_t unwritten_len; /* with the disk now */
+    uint64_t memory_len;    /* of blocks, now */
 };
 void engine_totals(const struct engine *e, struct engine_totals *out);
 struct announce_queue;

@@ -20,6 +20,8 @@
 
 #include "base/banned.h"
 
+enum { MTU = 1500 };
+
 struct conn *engine_conn(const struct engine *e, conn_id id)
 {
     struct map_node *node = map_find(&e->conns, span_of(&id, sizeof id));
@@ -27,6 +29,13 @@ struct conn *engine_conn(const struct engine *e, conn_id id)
 }
 
 /* ---- coming and going ---- */
+
+/* Also of one that is connected now, and begins anew. */
+void conn_begin_peer(struct conn *c, bool incoming, const struct endpoint *remote)
+{
+    peer_init(&c->peer, c->id, incoming, remote, c->e->pool, c->e->now_ms);
+    c->peer.messages = &c->e->totals.messages;
+}
 
 struct conn *conn_new(struct engine *e, struct session *s, const struct endpoint *remote,
                       bool incoming)
@@ -37,7 +46,7 @@ struct conn *conn_new(struct engine *e, struct session *s, const struct endpoint
     c->session = s;
     c->connected = incoming;
     c->super_piece = UINT32_MAX;
-    peer_init(&c->peer, c->id, incoming, remote, e->pool, e->now_ms);
+    conn_begin_peer(c, incoming, remote);
     requests_init(&c->requests);
     map_insert(&e->conns, &c->by_id, span_of(&c->id, sizeof c->id));
     list_add_tail(&e->all_conns, &c->all_node);
@@ -112,6 +121,7 @@ void conn_drop(struct conn *c, const char *why, bool failed, bool tell)
         return;
     }
     c->gone = true;
+    e->totals.disconnects += c->connected ? 1 : 0;
     if (c->t != NULL) {
         leave_torrent(c, failed);
     }
@@ -200,12 +210,24 @@ conn_id engine_on_accept(struct engine *e, session_id session, const struct endp
     return id;
 }
 
+static void count_end(const struct conn *c, int why)
+{
+    struct engine_totals *n = &c->e->totals;
+    if (why == ERR_CLOSED) {
+        n->ended++;
+        return;
+    }
+    n->broken++;
+    n->reset += why == ERR_RESET ? 1 : 0;
+    n->broken_incoming += c->peer.incoming ? 1 : 0;
+}
+
 void engine_on_closed(struct engine *e, conn_id conn, int why, uint64_t now_ms)
 {
-    (void)why;
     engine_begin(e, now_ms);
     struct conn *c = engine_conn(e, conn);
     if (c != NULL) {
+        count_end(c, why);
         conn_drop(c, "closed by the peer", false, false);
     }
     engine_end(e);
@@ -283,10 +305,28 @@ size_t engine_read_room(struct engine *e, conn_id conn, uint64_t now_ms)
     return room;
 }
 
+/* A read or write of n bytes. What IP and TCP add is an estimate: full packets, each acknowledged by
+ * an empty one the other way. */
+static void count_io(struct conn *c, struct engine_io *io, size_t n)
+{
+    struct engine_totals *totals = &c->e->totals;
+    size_t head = (c->peer.remote.addr.v6 ? 40 : 20) + 20;
+    size_t n_packets = (n + MTU - head - 1) / (MTU - head);
+    size_t i = 0;
+    io->calls++;
+    while (i + 1 < ENGINE_N_SIZES && n >> (i + 4) > 0) {
+        i++;
+    }
+    io->sizes[i]++;
+    totals->in.ip_len += n_packets * head;
+    totals->out.ip_len += n_packets * head;
+}
+
 static void count_bytes(struct conn *c, size_t n, uint64_t payload)
 {
     struct engine *e = c->e;
     struct torrent *t = c->t;
+    count_io(c, &e->totals.in, n);
     e->totals.wire.down += n;
     e->totals.wire.down_payload += payload;
     if (t == NULL) {
@@ -413,7 +453,12 @@ static void count_sent(struct conn *c, size_t n)
 {
     struct engine *e = c->e;
     struct torrent *t = c->t;
+    const uint64_t n_blocks = c->peer.sendq.n_blocks;
     size_t payload = sendq_sent(&c->peer.sendq, n);
+    e->totals.messages.out[WIRE_PIECE] += c->peer.sendq.n_blocks - n_blocks;
+    if (n > 0) {
+        count_io(c, &e->totals.out, n);
+    }
     c->peer.totals.up += n;
     c->peer.totals.up_payload += payload;
     e->totals.wire.up += n;
@@ -485,6 +530,7 @@ void conn_on_deadline(struct conn *c)
     if (connecting || peer_on_deadline(&c->peer, e->now_ms, &why) < 0) {
         e->totals.closed_by_time++;
         e->totals.connects_failed += connecting ? 1 : 0;
+        e->totals.connects_timed_out += connecting ? 1 : 0;
         conn_drop(c, why, !c->ready, true);
         return;
     }

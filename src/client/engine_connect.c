@@ -192,6 +192,8 @@ void engine_on_connected(struct engine *e, conn_id conn, int status, uint64_t no
     if (c != NULL && !c->connected) {
         if (status < 0) {
             e->totals.connects_failed++;
+            e->totals.connects_timed_out += status == ERR_TIMEOUT ? 1 : 0;
+            e->totals.connects_refused += status == ERR_REFUSED ? 1 : 0;
             conn_drop(c, "not connected", true, false);
         } else {
             const struct endpoint remote = c->peer.remote;
@@ -200,7 +202,7 @@ void engine_on_connected(struct engine *e, conn_id conn, int status, uint64_t no
             e->n_half_open--;
             /* The time for the handshake begins now. */
             peer_release(&c->peer);
-            peer_init(&c->peer, c->id, false, &remote, e->pool, e->now_ms);
+            conn_begin_peer(c, false, &remote);
             conn_start(c);
             conn_rearm(c);
         }

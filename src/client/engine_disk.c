@@ -91,10 +91,16 @@ static void refill_all(struct engine *e)
     }
 }
 
+static uint64_t n_blocks(uint32_t len)
+{
+    return ((uint64_t)len + WIRE_BLOCK_LEN - 1) / WIRE_BLOCK_LEN;
+}
+
 static void count_back(struct engine *e, const struct disk_job *job)
 {
     struct engine_totals *n = &e->totals;
     e->n_jobs--;
+    n->disk_jobs++;
     n->disk_queue_jobs--;
     if (has_bytes(job)) {
         n->disk_queue_len -= job->len;
@@ -109,9 +115,13 @@ static void count_back(struct engine *e, const struct disk_job *job)
     } else if (job->op == DISK_READ) {
         n->disk_reads++;
         n->disk_read_len += job->len;
+        n->blocks_read += n_blocks(job->len);
     } else if (job->op == DISK_WRITE) {
         n->disk_writes++;
         n->disk_write_len += job->len;
+        n->blocks_written += n_blocks(job->len);
+    } else if (job->op == DISK_HASH) {
+        n->blocks_hashed += n_blocks(job->len);
     }
 }
 

@@ -86,6 +86,7 @@ struct conn {
     uint32_t n_rejects;   /* in a row */
     bool greeted;         /* torrent_on_ready was called and took it */
     bool seed_counted;    /* in torrent.n_seeds, and as a seed in the picker */
+    bool timed_out;       /* something that it was asked for was given up */
 };
 
 struct announce_run {
@@ -137,7 +138,10 @@ struct torrent {
     struct rate_meter down_rate, up_rate, down_all_rate, up_all_rate;
     struct peer_totals session_totals;
     struct torrent_resume kept; /* totals and times from earlier lives and this one; no spans */
+    uint64_t wasted_before;     /* of kept.wasted, in earlier lives */
     uint64_t failed_len;
+    uint64_t redundant_len;
+    uint32_t n_had;  /* of its pieces, in engine_totals.pieces_had */
     uint64_t run_ms; /* since when active, finished and seeding are counted; 0: not */
     uint64_t last_up_ms, last_down_ms, last_announce_ms;
     int64_t added_unix_s;
@@ -284,6 +288,8 @@ void engine_end(struct engine *e);
 
 struct conn *conn_new(struct engine *e, struct session *s, const struct endpoint *remote,
                       bool incoming);
+/* Its peer, at the beginning of the connection. */
+void conn_begin_peer(struct conn *c, bool incoming, const struct endpoint *remote);
 /* It belongs to t from now on. */
 void conn_join(struct conn *c, struct torrent *t);
 /* conn_close; tell: the shell does not know yet. */
@@ -357,6 +363,8 @@ uint64_t torrent_file_done(const struct torrent *t, uint32_t file);
 uint64_t torrent_wanted_len(const struct torrent *t);
 uint64_t torrent_wanted_done_len(const struct torrent *t);
 uint64_t torrent_left_len(const struct torrent *t); /* as a tracker is told */
+/* More of its pieces are there: engine_totals.pieces_had. */
+void torrent_count_had(struct torrent *t);
 /* Bring kept.active_s and the like up to now. */
 void torrent_count_time(struct torrent *t);
 

@@ -1,9 +1,10 @@
 /* What the engine shows. Nothing here changes anything, but for the times of a torrent, which are
  * brought up to now before they are read.
  *
- * Cost  a status is O(its peers + its trackers); the totals look at every torrent once. Both are for
- *       people and scrapes, not for the paths that bytes take.
+ * Cost  a status is O(its peers + its trackers): for people, not for the paths that bytes take.
  */
+#include <string.h>
+
 #include "base/mem.h"
 #include "client/engine_impl.h"
 
@@ -124,7 +125,9 @@ static void show_rates(const struct torrent *t, struct torrent_status *out, uint
     out->total_down = t->kept.total_down;
     out->total_up = t->kept.total_up;
     out->wasted = t->kept.wasted;
+    out->session_wasted = t->kept.wasted - t->wasted_before;
     out->failed_len = t->failed_len;
+    out->redundant_len = t->redundant_len;
     out->max_down_bps = t->down.bucket.rate_bps;
     out->max_up_bps = t->up.bucket.rate_bps;
 }
@@ -161,6 +164,7 @@ int engine_status(const struct engine *e, torrent_id id, struct torrent_status *
         .name = t->name == NULL ? "" : t->name,
         .has_incoming = t->has_incoming,
         .max_peers = t->max_peers,
+        .unsaved = !resume_is_clean(t),
     };
     show_content(t, out);
     show_peers(t, out);
@@ -171,6 +175,33 @@ int engine_status(const struct engine *e, torrent_id id, struct torrent_status *
         out->error = t->fault_text;
     }
     return 0;
+}
+
+bool engine_info_hash(const struct engine *e, torrent_id id, struct infohash *out)
+{
+    const struct torrent *t = engine_torrent(e, id);
+    if (t != NULL) {
+        *out = t->info_hash;
+    }
+    return t != NULL;
+}
+
+static bool is_finished(const struct torrent *t)
+{
+    return t->state == TORRENT_FINISHED || t->state == TORRENT_SEEDING;
+}
+
+int64_t engine_queue_position(const struct engine *e, torrent_id id)
+{
+    const struct torrent *t = engine_torrent(e, id);
+    int64_t n = 0;
+    if (t == NULL || is_finished(t)) {
+        return -1;
+    }
+    for (struct list *node = e->torrents.next; node != &t->all_node; node = node->next) {
+        n += is_finished(container_of(node, struct torrent, all_node)) ? 0 : 1;
+    }
+    return n;
 }
 
 /* ---- content ---- */
@@ -198,6 +229,21 @@ bool engine_bitfield(const struct engine *e, torrent_id id, uint8_t *out, size_t
     return true;
 }
 
+bool engine_verified(const struct engine *e, torrent_id id, uint8_t *out, size_t out_len)
+{
+    const struct torrent *t = engine_torrent(e, id);
+    if (t == NULL || t->layout == NULL || (t->flags & TORRENT_SEED_MODE) == 0 ||
+        out_len != ((size_t)t->layout->geometry.n_pieces + 7) / 8) {
+        return false;
+    }
+    if (t->verified == NULL) {
+        memset(out, 0, out_len);
+    } else {
+        memcpy(out, t->verified, out_len);
+    }
+    return true;
+}
+
 uint64_t engine_file_done(const struct engine *e, torrent_id id, uint32_t file)
 {
     const struct torrent *t = engine_torrent(e, id);
@@ -212,6 +258,13 @@ uint8_t engine_file_priority(const struct engine *e, torrent_id id, uint32_t fil
         return PICKER_SKIP;
     }
     return t->priorities == NULL ? PICKER_NORMAL : t->priorities[file];
+}
+
+struct span engine_priorities(const struct engine *e, torrent_id id)
+{
+    const struct torrent *t = engine_torrent(e, id);
+    bool named = t != NULL && t->layout != NULL && t->priorities != NULL;
+    return named ? span_of(t->priorities, t->layout->n_files) : span_of(NULL, 0);
 }
 
 /* ---- trackers and peers ---- */
@@ -289,18 +342,4 @@ bool engine_peer(const struct engine *e, torrent_id id, size_t i, struct peer_vi
         }
     }
     return false;
-}
-
-/* ---- totals ---- */
-
-void engine_totals(const struct engine *e, struct engine_totals *out)
-{
-    *out = e->totals;
-    out->n_half_open = e->n_half_open;
-    LIST_FOREACH_SAFE (node, &e->torrents) {
-        const struct torrent *t = container_of(node, struct torrent, all_node);
-        out->n_torrents[t->state]++;
-        out->n_paused += (t->flags & TORRENT_PAUSED) != 0 ? 1 : 0;
-        out->n_faulty += t->fault != FAULT_NONE ? 1 : 0;
-    }
 }

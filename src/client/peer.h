@@ -55,6 +55,19 @@ struct peer_totals {
     uint64_t down_payload, up_payload; /* bytes of blocks */
 };
 
+/* Messages of all peers together. */
+enum { PEER_N_TYPES = WIRE_EXTENDED_MSG + 1 };
+enum peer_extended { PEER_EXT_HANDSHAKE, PEER_EXT_METADATA, PEER_EXT_PEX, PEER_EXT_OTHER };
+enum { PEER_N_EXTENDED = PEER_EXT_OTHER + 1 };
+
+struct peer_messages {
+    uint64_t in[PEER_N_TYPES]; /* by enum wire_type; extended ones are not in there */
+    uint64_t out[PEER_N_TYPES];
+    uint64_t in_extended[PEER_N_EXTENDED];
+    uint64_t out_extended[PEER_N_EXTENDED];
+    uint64_t requests_invalid, requests_choked, requests_over; /* of peers, that were not kept */
+};
+
 /* What a handshake of ours says. */
 struct peer_self {
     struct infohash info_hash;
@@ -96,8 +109,9 @@ struct peer {
     uint64_t received_ms; /* when bytes came last */
     uint64_t sent_ms;     /* when a message was last queued */
     uint64_t started_ms;
-    uint32_t n_invalid; /* requests that broke a rule */
-    uint32_t n_refused; /* requests that were not kept: those, while choked, too many */
+    uint32_t n_invalid;             /* requests that broke a rule */
+    uint32_t n_refused;             /* requests that were not kept: those, while choked, too many */
+    struct peer_messages *messages; /* where they are counted; NULL: nowhere. The owner sets it */
 
     /* private */
     struct infohash info_hash; /* from peer_start on */

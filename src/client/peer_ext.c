@@ -100,6 +100,20 @@ static int on_upload_only(struct peer *p, struct span payload, struct peer_event
     return told(ev, PEER_EV_UPLOAD_ONLY);
 }
 
+static void count_in(struct peer *p, enum peer_extended kind)
+{
+    if (p->messages != NULL) {
+        p->messages->in_extended[kind]++;
+    }
+}
+
+static void count_out(struct peer *p, enum peer_extended kind)
+{
+    if (p->messages != NULL) {
+        p->messages->out_extended[kind]++;
+    }
+}
+
 int peer_on_extended(struct peer *p, const struct peer_wire_msg *msg, struct peer_event *ev,
                      const char **why)
 {
@@ -107,6 +121,7 @@ int peer_on_extended(struct peer *p, const struct peer_wire_msg *msg, struct pee
         return 0;
     }
     if (msg->extended_id == EXT_HANDSHAKE_ID) {
+        count_in(p, PEER_EXT_HANDSHAKE);
         return on_handshake(p, msg->payload, ev, why);
     }
     if (msg->extended_id > EXT_N_NAMES) {
@@ -114,12 +129,16 @@ int peer_on_extended(struct peer *p, const struct peer_wire_msg *msg, struct pee
     }
     switch ((enum ext_name)(msg->extended_id - 1)) {
     case EXT_UT_METADATA:
+        count_in(p, PEER_EXT_METADATA);
         return on_metadata(msg->payload, ev, why);
     case EXT_UT_PEX:
+        count_in(p, PEER_EXT_PEX);
         return on_pex(p, msg->payload, ev, why);
     case EXT_LT_DONTHAVE:
+        count_in(p, PEER_EXT_OTHER);
         return on_donthave(p, msg->payload, ev, why);
     case EXT_UPLOAD_ONLY:
+        count_in(p, PEER_EXT_OTHER);
         return on_upload_only(p, msg->payload, ev, why);
     case EXT_N_NAMES:
         break;
@@ -134,8 +153,10 @@ static bool can_send(const struct peer *p, enum ext_name name)
     return (p->features & WIRE_EXTENDED) && p->ext_id[name] > 0;
 }
 
-static void add(struct peer *p, struct wr *w, size_t begun_at, uint64_t now_ms)
+static void add(struct peer *p, struct wr *w, size_t begun_at, enum peer_extended kind,
+                uint64_t now_ms)
 {
+    count_out(p, kind);
     peer_wire_extended_end(w, begun_at);
     ASSERT(!w->bad);
     sendq_add(&p->sendq, wr_span(w));
@@ -175,7 +196,7 @@ void peer_send_extensions(struct peer *p, const struct peer_self *self, uint64_t
     p->takes_pex = takes_pex;
     size_t at = peer_wire_extended_begin(&w, EXT_HANDSHAKE_ID);
     ext_handshake_encode(&w, &h);
-    add(p, &w, at, now_ms);
+    add(p, &w, at, PEER_EXT_HANDSHAKE, now_ms);
 }
 
 void peer_send_metadata(struct peer *p, const struct ext_metadata *m, uint64_t now_ms)
@@ -185,7 +206,7 @@ void peer_send_metadata(struct peer *p, const struct ext_metadata *m, uint64_t n
     if (can_send(p, EXT_UT_METADATA)) {
         size_t at = peer_wire_extended_begin(&w, (uint8_t)p->ext_id[EXT_UT_METADATA]);
         ext_metadata_encode(&w, m);
-        add(p, &w, at, now_ms);
+        add(p, &w, at, PEER_EXT_METADATA, now_ms);
     }
 }
 
@@ -197,7 +218,7 @@ void peer_send_pex(struct peer *p, const struct ext_pex *pex, uint64_t now_ms)
     if (p->takes_pex && can_send(p, EXT_UT_PEX)) {
         size_t at = peer_wire_extended_begin(&w, (uint8_t)p->ext_id[EXT_UT_PEX]);
         ext_pex_encode(&w, pex);
-        add(p, &w, at, now_ms);
+        add(p, &w, at, PEER_EXT_PEX, now_ms);
     }
 }
 
@@ -208,6 +229,6 @@ void peer_send_upload_only(struct peer *p, bool upload_only, uint64_t now_ms)
     if (can_send(p, EXT_UPLOAD_ONLY)) {
         size_t at = peer_wire_extended_begin(&w, (uint8_t)p->ext_id[EXT_UPLOAD_ONLY]);
         ext_upload_only_encode(&w, upload_only);
-        add(p, &w, at, now_ms);
+        add(p, &w, at, PEER_EXT_OTHER, now_ms);
     }
 }

@@ -39,6 +39,7 @@ MUST_CHECK int peer_on_extended(struct peer *p, const struct peer_wire_msg *msg,
                                 struct peer_event *ev, const char **why);
 
 /* peer_out.c */
+void peer_count_out(struct peer *p, enum wire_type type);
 void peer_queue(struct peer *p, const struct peer_wire_msg *msg, uint64_t now_ms);
 
 /* peer_upload.c */

@@ -244,9 +244,17 @@ static int on_fast(struct peer *p, const struct peer_wire_msg *msg, struct peer_
     return STEP_ON; /* suggest: rarest first knows better */
 }
 
+static void count_in(struct peer *p, enum wire_type type)
+{
+    if (p->messages != NULL && type < WIRE_EXTENDED_MSG) {
+        p->messages->in[type]++;
+    }
+}
+
 static int on_message(struct peer *p, const struct peer_wire_msg *msg, uint64_t now_ms,
                       struct peer_event *ev, const char **why)
 {
+    count_in(p, msg->type);
     switch (msg->type) {
     case WIRE_CHOKE:
         return on_flag(&p->peer_choking, true, ev, PEER_EV_CHOKE);

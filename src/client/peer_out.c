@@ -13,10 +13,18 @@ enum {
     ONES_LEN = 512,
 };
 
+void peer_count_out(struct peer *p, enum wire_type type)
+{
+    if (p->messages != NULL && type < WIRE_EXTENDED_MSG) {
+        p->messages->out[type]++;
+    }
+}
+
 void peer_queue(struct peer *p, const struct peer_wire_msg *msg, uint64_t now_ms)
 {
     uint8_t bytes[SMALL_MAX];
     struct wr w = wr_over(bytes, sizeof bytes);
+    peer_count_out(p, msg->type);
     peer_wire_encode(&w, msg);
     ASSERT(!w.bad);
     sendq_add(&p->sendq, wr_span(&w));
@@ -35,6 +43,7 @@ static void add_bitfield_head(struct peer *p, size_t len)
     struct wr w = wr_over(bytes, sizeof bytes);
     wr_u32(&w, (uint32_t)len + 1);
     wr_u8(&w, WIRE_BITFIELD);
+    peer_count_out(p, WIRE_BITFIELD);
     sendq_add(&p->sendq, wr_span(&w));
 }
 
@@ -115,6 +124,7 @@ void peer_send_requests(struct peer *p, const struct wire_block *blocks, size_t 
     struct wr w = wr_over(bytes, sizeof bytes);
     for (size_t i = 0; i < n; i++) {
         peer_wire_encode(&w, &(struct peer_wire_msg){.type = WIRE_REQUEST, .block = blocks[i]});
+        peer_count_out(p, WIRE_REQUEST);
         if (wr_room(&w) < SMALL_MAX || i == n - 1) {
             ASSERT(!w.bad);
             sendq_add(&p->sendq, wr_span(&w));

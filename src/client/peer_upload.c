@@ -77,6 +77,9 @@ static void keep_first(struct peer *p, size_t n)
 static int on_invalid(struct peer *p, const struct wire_block *b, uint64_t now_ms, const char **why)
 {
     p->n_invalid++;
+    if (p->messages != NULL) {
+        p->messages->requests_invalid++;
+    }
     if (p->n_invalid > PEER_INVALID_MAX) {
         *why = "too many requests that are invalid";
         return ERR_LIMIT;
@@ -88,6 +91,9 @@ static int on_invalid(struct peer *p, const struct wire_block *b, uint64_t now_m
 /* It is choked, and the piece is none that it may have all the same. */
 static int on_choked(struct peer *p, const struct wire_block *b, uint64_t now_ms, const char **why)
 {
+    if (p->messages != NULL) {
+        p->messages->requests_choked++;
+    }
     if (p->sendq.len > 0 && p->sendq.sent < p->choked_sent) {
         p->choked_ms = now_ms; /* our choke still waits behind other bytes */
     }
@@ -110,6 +116,9 @@ static int check_request(struct peer *p, const struct wire_block *b, uint64_t no
     } else if (p->choking && given == p->n_given_fast) {
         rc = on_choked(p, b, now_ms, why);
     } else if (p->n_uploads == PEER_UPLOADS_MAX) {
+        if (p->messages != NULL) {
+            p->messages->requests_over++;
+        }
         refuse(p, b, now_ms);
     } else if (p->choking) {
         uint32_t n_blocks = (peer_wire_piece_len(&p->geometry, b->piece) - 1) / WIRE_BLOCK_LEN + 1;

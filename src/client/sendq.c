@@ -233,6 +233,7 @@ size_t sendq_sent(struct sendq *q, size_t n)
         q->sent_of_first = before + now;
         n -= now;
         if (now == left) {
+            q->n_blocks += s->data != NULL ? 1 : 0;
             data_unref(s->data);
             q->first = (q->first + 1) & (q->cap - 1);
             q->n--;

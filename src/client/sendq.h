@@ -29,6 +29,7 @@ struct sendq_segment;
 struct sendq {
     size_t len;         /* bytes that wait, all together */
     size_t payload_len; /* of them blocks, without their heads */
+    uint64_t n_blocks;  /* blocks that have gone, ever */
     /* private */
     struct sendq_segment *segments; /* a ring */
     size_t cap, first, n;

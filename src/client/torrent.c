@@ -141,8 +141,18 @@ void torrent_choose_state(struct torrent *t)
     set_state(t, state);
 }
 
+void torrent_count_had(struct torrent *t)
+{
+    uint32_t n = pieces_count(t->pieces);
+    if (n > t->n_had) {
+        t->e->totals.pieces_had += n - t->n_had;
+        t->n_had = n;
+    }
+}
+
 void torrent_begin(struct torrent *t)
 {
+    t->e->totals.pieces_added += t->layout == NULL ? 0 : torrent_n_pieces(t);
     if (t->info == NULL) {
         t->state = TORRENT_METADATA;
     } else if (t->kept.checked) {
@@ -190,6 +200,7 @@ static void tell_what_is_had(struct torrent *t)
 void torrent_settle(struct torrent *t)
 {
     bool news = !t->kept.checked || t->kept.stop_pending;
+    torrent_count_had(t);
     t->kept.checked = true;
     t->must_hash = false;
     if (torrent_is_running(t)) {

@@ -148,6 +148,7 @@ static void on_expired(struct conn *c)
     struct wire_block blocks[EXPIRED_RUN];
     size_t n;
     bool any = false;
+    c->timed_out = true;
     while ((n = requests_expired(&c->requests, torrent_now(t), blocks, EXPIRED_RUN)) > 0) {
         any = true;
         for (size_t i = 0; i < n; i++) {
@@ -211,6 +212,7 @@ static void on_bad(struct torrent *t, uint32_t piece)
     uint32_t len = peer_wire_piece_len(&t->layout->geometry, piece);
     t->e->totals.hash_failures++;
     t->failed_len += len;
+    t->e->totals.failed_len += len;
     waste(t, len);
     size_t n = pieces_blame(t->pieces, senders, SENDERS_MAX);
     if (n == 1) {
@@ -250,17 +252,32 @@ static void cancel_others(struct conn *from, const struct wire_block *b)
 
 /* Received, but not worth anything: it does not count as downloaded. The engine counts all that
  * comes when its input is done, so that a counter may be short of it for a moment. */
-void torrent_waste_block(struct torrent *t, uint32_t len)
+void torrent_waste_block(struct torrent *t, uint32_t len, enum engine_waste why)
 {
     waste(t, len);
+    t->redundant_len += len;
+    t->e->totals.waste[why] += len;
     t->kept.total_down -= len;
     t->session_totals.down_payload -= len;
     t->e->totals.wire.down_payload -= len;
 }
 
+static enum engine_waste why_unasked(const struct conn *c, const struct wire_block *b)
+{
+    const struct torrent *t = c->t;
+    if (t->picker == NULL) {
+        return WASTE_SEED;
+    }
+    if (pieces_has(t->pieces, b->piece) ||
+        pieces_block_state(t->pieces, b->piece, b->begin / WIRE_BLOCK_LEN) > BLOCK_REQUESTED) {
+        return WASTE_CANCELLED;
+    }
+    return c->timed_out ? WASTE_TIMED_OUT : WASTE_UNKNOWN;
+}
+
 static int on_unasked(struct conn *c, const struct wire_block *b, const char **why)
 {
-    torrent_waste_block(c->t, b->len);
+    torrent_waste_block(c->t, b->len, why_unasked(c, b));
     if (++c->n_unasked > UNASKED_MAX) {
         *why = "it sends blocks that nobody asked for";
         return ERR_LIMIT;
@@ -291,6 +308,13 @@ static void relieve(struct torrent *t)
     }
 }
 
+/* A piece whose blocks were hashed as they came. */
+static void count_hashed(struct torrent *t, uint32_t piece)
+{
+    uint32_t len = peer_wire_piece_len(&t->layout->geometry, piece);
+    t->e->totals.blocks_hashed += (len + WIRE_BLOCK_LEN - 1) / WIRE_BLOCK_LEN;
+}
+
 int conn_on_block(struct conn *c, const struct peer_event *ev, const char **why)
 {
     struct torrent *t = c->t;
@@ -315,12 +339,14 @@ int conn_on_block(struct conn *c, const struct peer_event *ev, const char **why)
     case PIECES_READ_BACK:
         break;
     case PIECES_DUPLICATE:
-        torrent_waste_block(t, b->len);
+        torrent_waste_block(t, b->len, WASTE_END_GAME);
         return 0;
     case PIECES_GOOD:
+        count_hashed(t, b->piece);
         on_good(c, b->piece, exclusive);
         break;
     case PIECES_BAD:
+        count_hashed(t, b->piece);
         on_bad(t, b->piece);
         return 0;
     }
@@ -390,12 +416,14 @@ static void read_back(struct torrent *t, uint32_t piece)
     job->offset = torrent_piece_offset(t, piece);
     job->len = peer_wire_piece_len(&t->layout->geometry, piece);
     t->n_writes++;
+    t->e->totals.pieces_read_back++;
     engine_job_submit(t->e, job);
 }
 
 static void on_have(struct torrent *t, uint32_t piece)
 {
     t->e->totals.pieces_passed++;
+    torrent_count_had(t);
     resume_touch(t, true, false);
     LIST_FOREACH_SAFE (node, &t->conns) {
         struct conn *c = conn_of(node);

@@ -105,7 +105,7 @@ void torrent_uncount_all(struct torrent *t);
 bool torrent_may_request(const struct torrent *t);
 int conn_on_block(struct conn *c, const struct peer_event *ev, const char **why);
 /* Bytes of blocks that are of no use: wasted, and not downloaded. */
-void torrent_waste_block(struct torrent *t, uint32_t len);
+void torrent_waste_block(struct torrent *t, uint32_t len, enum engine_waste why);
 int conn_on_reject(struct conn *c, const struct wire_block *b, const char **why);
 /* All that c was asked for comes to nothing; cancel: and it is told. */
 void conn_give_back_all(struct conn *c, bool cancel);

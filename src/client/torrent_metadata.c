@@ -87,6 +87,7 @@ static void on_done(struct torrent *t)
         torrent_fail(t, FAULT_DISK, why);
         return;
     }
+    t->e->totals.pieces_added += torrent_n_pieces(t);
     engine_put(t->e, &(struct engine_out){.kind = ENGINE_OUT_METADATA, .torrent = t->id});
     if (!torrent_pex_is_on(t)) {
         torrent_pex_forget(t);

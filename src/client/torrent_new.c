@@ -66,6 +66,7 @@ static int take_resume(struct torrent *t, const struct torrent_resume *r, const 
         return 0;
     }
     t->kept = *r;
+    t->wasted_before = r->wasted;
     t->kept.bitfield = span_of(NULL, 0);
     t->kept.partials = NULL;
     t->kept.n_partials = 0;

@@ -340,7 +340,7 @@ void torrent_on_gone(struct conn *c)
     bool had_requests = c->requests.n > 0;
     const struct peer *p = &c->peer;
     if (p->arriving != NULL && p->arriving_len < p->arriving_block.len) {
-        torrent_waste_block(t, p->arriving_len); /* it will not be whole */
+        torrent_waste_block(t, p->arriving_len, WASTE_CLOSING); /* it will not be whole */
     }
     conn_give_back_all(c, false);
     uncount(c);

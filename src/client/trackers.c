@@ -383,6 +383,11 @@ void trackers_arm(struct trackers *t)
 
 /* ---- public ---- */
 
+void trackers_stats(const struct trackers *t, struct trackers_stats *out)
+{
+    *out = t->stats;
+}
+
 struct trackers *trackers_new(const struct trackers_opts *opts)
 {
     struct trackers *t = mem_new(struct trackers);

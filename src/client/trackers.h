@@ -45,6 +45,13 @@ struct trackers_opts {
     void *ctx;
 };
 
+/* Bytes from and to trackers, without those of TCP, UDP, IP and TLS; datagrams that came. */
+struct trackers_stats {
+    uint64_t sent_len, received_len;
+    uint64_t datagrams;
+};
+void trackers_stats(const struct trackers *t, struct trackers_stats *out);
+
 struct trackers *trackers_new(const struct trackers_opts *opts);
 /* source: the session's address to announce from; unspecified: the kernel's choice. a is copied,
  * its URL too. */

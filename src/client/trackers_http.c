@@ -92,6 +92,8 @@ static void on_done(void *ctx, const struct http_response *r)
     const char *why = "";
     char text[WHY_MAX];
     c->http = NULL;
+    t->stats.sent_len += r->sent_len;
+    t->stats.received_len += r->received_len;
     if (r->status == ERR_UNAVAILABLE && !t->closing && !c->tried4 &&
         !addr_is_unspecified(&c->source4) && !addr_is_unspecified(&c->source6)) {
         c->tried4 = true;

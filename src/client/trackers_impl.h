@@ -97,6 +97,7 @@ struct trackers {
     size_t n_hosts;
     uv_timer_t timer;
     size_t open_handles;
+    struct trackers_stats stats;
     bool closing;
     void (*closed)(void *ctx);
     void *closed_ctx;

@@ -154,6 +154,7 @@ static int send_to(const struct call *c, const struct wr *w)
     uv_buf_t out = uv_buf_init((char *)w->start, (unsigned)wr_len(w));
     (void)endpoint_to_sockaddr(&c->to[c->at], &ss);
     int rc = uv_udp_try_send(&c->source->udp, &out, 1, (struct sockaddr *)&ss);
+    c->trackers->stats.sent_len += rc > 0 ? (uint64_t)rc : 0;
     /* A full buffer is like a lost datagram. */
     return rc < 0 && rc != UV_EAGAIN && rc != UV_ENOBUFS ? ERR_UNAVAILABLE : 0;
 }
@@ -393,6 +394,8 @@ static void on_datagram(uv_udp_t *udp, ssize_t n, const uv_buf_t *bytes,
         !endpoint_from_sockaddr(&e, from)) {
         return;
     }
+    s->trackers->stats.datagrams++;
+    s->trackers->stats.received_len += (uint64_t)n;
     on_reply(s, &e, span_of(bytes->base, (size_t)n));
     trackers_arm(s->trackers);
 }

@@ -37,6 +37,7 @@ struct http_response {
     const char *content_type; /* "" when there is none */
     struct endpoint remote;   /* where the last hop was connected */
     const char *why;          /* for people, when status is not 0: "could not resolve host" */
+    uint64_t sent_len, received_len; /* bytes of requests; of headers and bodies as they came */
 };
 
 struct http_get_opts {

@@ -182,6 +182,18 @@ static int status_of(const struct http_get *get, CURLcode result, struct http_re
     }
 }
 
+static void count_bytes(const struct http_get *get, struct http_response *out)
+{
+    long requests = 0;
+    long headers = 0;
+    curl_off_t body = 0;
+    (void)curl_easy_getinfo(get->easy, CURLINFO_REQUEST_SIZE, &requests);
+    (void)curl_easy_getinfo(get->easy, CURLINFO_HEADER_SIZE, &headers);
+    (void)curl_easy_getinfo(get->easy, CURLINFO_SIZE_DOWNLOAD_T, &body);
+    out->sent_len = (uint64_t)requests;
+    out->received_len = (uint64_t)headers + (uint64_t)body;
+}
+
 void http_get_response(const struct http_get *get, CURLcode result, struct http_response *out)
 {
     char *text = NULL;
@@ -196,5 +208,6 @@ void http_get_response(const struct http_get *get, CURLcode result, struct http_
     text = NULL;
     (void)curl_easy_getinfo(get->easy, CURLINFO_CONTENT_TYPE, &text);
     out->content_type = text == NULL ? "" : text;
+    count_bytes(get, out);
     out->status = status_of(get, result, out);
 }

@@ -66,6 +66,19 @@ static int bind_source(int fd, const struct endpoint *source)
     return bind(fd, (const struct sockaddr *)&ss, (socklen_t)len) == 0 ? 0 : err_from_errno(errno);
 }
 
+/* What tells peers apart that went in different ways. */
+static int err_of(int errno_value)
+{
+    switch (errno_value) {
+    case ECONNRESET:
+        return ERR_RESET;
+    case ECONNREFUSED:
+        return ERR_REFUSED;
+    default:
+        return err_from_errno(errno_value);
+    }
+}
+
 static int connect_socket(int fd, const struct endpoint *to)
 {
     struct sockaddr_storage ss;
@@ -73,7 +86,7 @@ static int connect_socket(int fd, const struct endpoint *to)
     if (connect(fd, (const struct sockaddr *)&ss, (socklen_t)len) == 0 || errno == EINPROGRESS) {
         return 0;
     }
-    return err_from_errno(errno);
+    return err_of(errno);
 }
 
 /* ---- the poll ----------------------------------------------------------------------------- */
@@ -102,7 +115,7 @@ static void on_connect_done(struct stream *s)
         error = errno;
     }
     update_mask(s);
-    s->on->on_connected(s, error == 0 ? 0 : err_from_errno(error));
+    s->on->on_connected(s, error == 0 ? 0 : err_of(error));
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -198,7 +211,7 @@ ssize_t stream_read(struct stream *s, void *to, size_t n)
     if (got == 0) {
         return ERR_CLOSED;
     }
-    return errno == EAGAIN ? 0 : err_from_errno(errno);
+    return errno == EAGAIN ? 0 : err_of(errno);
 }
 
 ssize_t stream_writev(struct stream *s, const struct iovec *iov, size_t n)
@@ -212,7 +225,7 @@ ssize_t stream_writev(struct stream *s, const struct iovec *iov, size_t n)
         sent = writev(s->fd, iov, (int)n);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0 && errno != EAGAIN) {
-        return err_from_errno(errno);
+        return err_of(errno);
     }
     if (sent < 0) {
         sent = 0;

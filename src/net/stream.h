@@ -4,7 +4,7 @@
  *           into and from its own memory; the kernel's buffers are the only ones.
  * Events    on_readable while bytes wait and reading is on (level-triggered: it comes again while
  *           not all was read); on_writable once after a write that did not take all.
- * Connect   from a given source address; on_connected exactly once, 0 or why not, unless it was
+ * Connect   from a given source address; on_connected exactly once, 0 or why not (ERR_REFUSED ...), unless it was
  *           closed before. The time limit is the user's.
  * Signals   the process must ignore SIGPIPE.
  * Thread    the loop's. Every callback may call stream_close.
@@ -59,7 +59,8 @@ MUST_CHECK int stream_adopt(struct stream *s, uv_loop_t *loop, int fd,
 
 void stream_set_reading(struct stream *s, bool on);
 
-/* Up to n bytes. > 0: read; 0: none there now; ERR_CLOSED: the peer has ended; or another code. */
+/* Up to n bytes. > 0: read; 0: none there now; ERR_CLOSED: the peer has ended; ERR_RESET: it did so
+ * the hard way; or another code. */
 ssize_t stream_read(struct stream *s, void *to, size_t n);
 /* >= 0: bytes taken; when that is not all, on_writable will come. Negative: it is broken. */
 ssize_t stream_writev(struct stream *s, const struct iovec *iov, size_t n);

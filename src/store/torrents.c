@@ -137,6 +137,23 @@ int store_torrent_remove(struct store *s, const struct infohash *hash, store_cha
     return cmd_send(s, c, "DELETE FROM torrents WHERE info_hash = $1", &args);
 }
 
+int store_torrents_remove(struct store *s, const struct infohash *hashes, size_t n,
+                          store_changed done, void *ctx)
+{
+    struct pg_bind args;
+    if (n > STORE_TORRENTS_MAX) {
+        return ERR_LIMIT;
+    }
+    struct torrent_cmd *c = cmd_new(on_changed, ctx);
+    c->changed = done;
+    pg_bind_init(&args);
+    pg_bind_array(&args, PG_BYTEA_ARRAY, PG_BYTEA, n);
+    for (size_t i = 0; i < n; i++) {
+        pg_bind_item(&args, hash_span(&hashes[i]));
+    }
+    return cmd_send(s, c, "DELETE FROM torrents WHERE info_hash = ANY ($1)", &args);
+}
+
 int store_torrent_set_info(struct store *s, const struct infohash *hash, struct span info,
                            store_done done, void *ctx)
 {

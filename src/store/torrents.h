@@ -61,6 +61,10 @@ MUST_CHECK int store_torrent_add(struct store *s, const struct store_torrent *t,
 /* n: 0 when it was not there. */
 MUST_CHECK int store_torrent_remove(struct store *s, const struct infohash *hash,
                                     store_changed done, void *ctx);
+/* n: how many of them were there. At most STORE_TORRENTS_MAX. */
+enum { STORE_TORRENTS_MAX = 1 << 20 };
+MUST_CHECK int store_torrents_remove(struct store *s, const struct infohash *hashes, size_t n,
+                                     store_changed done, void *ctx);
 /* The metadata of a magnet has come: info and name. */
 MUST_CHECK int store_torrent_set_info(struct store *s, const struct infohash *hash,
                                       struct span info, store_done done, void *ctx);

@@ -253,14 +253,8 @@ static void test_every_key_refuses_a_wrong_type(void **state)
 static bool is_for_later(const char *name)
 {
     static const char *const names[] = {
-        "client.dht",
-        "client.lsd",
-        "client.utp",
-        "client.port_mapping",
-        "client.encryption",
-        "client.dht_bootstrap",
-        "api.socketio_ping_interval_ms",
-        "api.socketio_ping_timeout_ms",
+        "client.dht",          "client.lsd",        "client.utp",
+        "client.port_mapping", "client.encryption", "client.dht_bootstrap",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(name, names[i]) == 0) {
@@ -280,7 +274,7 @@ static void test_reserved_keys_say_so(void **state)
         assert_int_equal(strstr(config_key_help(i), "no effect yet") != NULL, later);
         n_reserved += later;
     }
-    assert_int_equal(n_reserved, 8);
+    assert_int_equal(n_reserved, 6);
 }
 
 static void test_reserved_keys_are_checked(void **state)
@@ -288,9 +282,7 @@ static void test_reserved_keys_are_checked(void **state)
     (void)state;
     config_release(load("client:\n"
                         "  dht_bootstrap: ['router.example.org:6881', '[::1]:1']\n"
-                        "  encryption: off\n"
-                        "api:\n"
-                        "  socketio_ping_interval_ms: 100\n"));
+                        "  encryption: off\n"));
     COMPLAINTS("client:\n"
                "  dht: 1\n"
                "  dht_bootstrap: [router.example.org, 'a:0', ':1', 'a:b:1', 'x:1']\n"

@@ -230,7 +230,7 @@ static void test_bytes_before_a_reset(void **state)
         assert_int_not_equal(uv_run(&f->loop, UV_RUN_ONCE), 0);
     }
     assert_int_equal(f->server.got, 1000);
-    assert_int_equal(f->server.ended, ERR_CLOSED);
+    assert_int_equal(f->server.ended, ERR_RESET);
     close_end(f, &f->server);
 }
 

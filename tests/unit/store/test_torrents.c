@@ -343,6 +343,34 @@ static void removed_once(void **state)
 }
 
 /* Many at once, bitfields of all lengths, some that are gone. */
+static void many_removed_at_once(void **state)
+{
+    struct pg_fixture *f = *state;
+    struct watched w;
+    static struct loaded l;
+    struct infohash hashes[5];
+    struct answer a = {false};
+    pg_fixture_database(f);
+    watched_open(&w, f, f->url);
+    for (uint32_t n = 1; n <= 4; n++) {
+        const struct store_torrent t = plain(n);
+        add(f, w.store, &t, 0);
+    }
+    for (uint32_t i = 0; i < 5; i++) {
+        hashes[i] = hash_of(2 + i); /* two of them are not there */
+    }
+    assert_int_equal(
+        store_torrents_remove(w.store, hashes, STORE_TORRENTS_MAX + 1, answer_changed, &a),
+        ERR_LIMIT);
+    assert_int_equal(store_torrents_remove(w.store, hashes, 5, answer_changed, &a), 0);
+    PG_UNTIL_TRUE(f, &a.done);
+    assert_int_equal(a.status, 0);
+    assert_int_equal(a.n, 3);
+    load_all(&l, f, w.store);
+    assert_int_equal(l.n_torrents, 1);
+    watched_close(&w, f);
+}
+
 static void saves_are_ragged(void **state)
 {
     enum { N = 12, GONE = 3 };
@@ -564,6 +592,7 @@ int main(void)
         cmocka_unit_test(metadata_comes_later),
         cmocka_unit_test(options_change_and_nothing_else),
         cmocka_unit_test(removed_once),
+        cmocka_unit_test(many_removed_at_once),
         cmocka_unit_test(saves_are_ragged),
         cmocka_unit_test(sessions_take_their_torrents_along),
         cmocka_unit_test(ten_thousand_come_in_slices),
