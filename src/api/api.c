@@ -2,7 +2,8 @@
  *              the route -> its handler, which answers now or later.
  * Failures     each is answered in the dialect's own words, the token first: who has none learns
  *              nothing else.
- * Close        the server (nobody asks any more), then the health checks, then the memory.
+ * Close        Socket.IO says goodbye; the server (nobody asks any more); what is left of
+ *              Socket.IO and of the health checks; then the memory.
  */
 #include "api/api.h"
 
@@ -12,9 +13,13 @@
 #include "api/auth.h"
 #include "api/call.h"
 #include "api/cors.h"
+#include "api/gate.h"
+#include "api/gotorrent.h"
 #include "api/health.h"
-#include "api/local_access.h"
 #include "api/pages.h"
+#include "api/resttorrent.h"
+#include "api/socketio_http.h"
+#include "api/spritzle.h"
 #include "api/torrentflow.h"
 #include "api/torrust.h"
 #include "base/mem.h"
@@ -36,9 +41,14 @@ static const struct dialect *dialect_of(struct span path)
         const char *prefix; /* what ends in a '/' as it is, else a whole segment */
         const struct dialect *dialect;
     } prefixes[] = {
-        {"/api/v1/", &torrust_v1_dialect},
-        {"/api/", &torrust_dialect},
-        {"/torrents", &torrentflow_dialect},
+        {"/api/v1/", &torrust_v1_dialect},   {"/api/", &torrust_dialect},
+        {"/torrents", &torrentflow_dialect}, {"/session", &spritzle_dialect},
+        {"/torrent", &spritzle_dialect},     {"/v1", &resttorrent_dialect},
+        {"/alldata", &gotorrent_dialect},    {"/torrentdata", &gotorrent_dialect},
+        {"/addmagnet", &gotorrent_dialect},  {"/addtorrentfile", &gotorrent_dialect},
+        {"/pause", &gotorrent_dialect},      {"/resume", &gotorrent_dialect},
+        {"/remove", &gotorrent_dialect},     {"/setdownrate", &gotorrent_dialect},
+        {"/setuprate", &gotorrent_dialect},
     };
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
         struct span prefix = span_str(prefixes[i].prefix);
@@ -50,28 +60,15 @@ static const struct dialect *dialect_of(struct span path)
     return &pages_dialect;
 }
 
-static bool is_local(const struct api *api, const struct http_request *req)
-{
-    struct span ignored;
-    struct local_request r = {
-        .peer = req->peer,
-        .host = req->host,
-        .forwarded = http_header(req, "x-forwarded-for", &ignored) ||
-                     http_header(req, "forwarded", &ignored) ||
-                     http_header(req, "x-real-ip", &ignored),
-    };
-    (void)http_header(req, "origin", &r.origin);
-    return local_access_allows(&r, &api->env.parts.cfg->api.hosts, http_addresses(api->env.http));
-}
-
 static bool needs_token(const struct api *api, const struct http_request *req, enum route_auth auth)
 {
     switch (auth) {
     case ROUTE_OPEN:
         return false;
     case ROUTE_LOCAL:
-        return !api->env.parts.cfg->api.local_without_token || !is_local(api, req);
+        return !gate_is_local(&api->env, req);
     case ROUTE_TOKEN:
+    case ROUTE_ACT:
         break;
     }
     return true;
@@ -80,12 +77,9 @@ static bool needs_token(const struct api *api, const struct http_request *req, e
 /* False when the call was answered with a refusal. */
 static bool check_token(struct api *api, struct call *c, bool needed)
 {
-    struct span authorization = {NULL, 0};
     uint32_t retry_after_s = 0;
     char text[16];
-    (void)http_header(c->req, "authorization", &authorization);
-    switch (auth_check(api->env.auth, authorization, c->req->query, &c->req->peer,
-                       uv_now(api->loop), &retry_after_s)) {
+    switch (gate_check(&api->env, c->req, uv_now(api->loop), &retry_after_s)) {
     case AUTH_OK:
         return true;
     case AUTH_LIMITED:
@@ -138,6 +132,10 @@ static void dispatch(void *ctx, const struct http_request *req, struct http_exch
     enum route_result found = ROUTE_NO_PATH;
     http_add_header(x, "cache-control", SPAN("no-store"));
     if (cors_handle(&api->env.parts.cfg->api.cors_origins, req, x)) {
+        return;
+    }
+    if (sio_http_serves(req->path)) {
+        sio_http_answer(api->env.socketio, req, x);
         return;
     }
     if (route_path_split(&path, req->path)) {
@@ -197,6 +195,7 @@ int api_open(struct api **out, uv_loop_t *loop, const struct api_parts *parts, s
     }
     api->env.auth = make_auth(parts);
     api->env.health = health_new(loop, &api->env.parts);
+    api->env.socketio = sio_http_new(loop, &api->env);
     *out = api;
     return 0;
 }
@@ -216,15 +215,22 @@ static void on_health_closed(void *ctx)
     closed(closed_ctx);
 }
 
-static void on_http_closed(void *ctx)
+static void on_socketio_closed(void *ctx)
 {
     struct api *api = ctx;
     health_close(api->env.health, on_health_closed, api);
+}
+
+static void on_http_closed(void *ctx)
+{
+    struct api *api = ctx;
+    sio_http_close(api->env.socketio, on_socketio_closed, api);
 }
 
 void api_close(struct api *api, void (*closed)(void *ctx), void *ctx)
 {
     api->closed = closed;
     api->closed_ctx = ctx;
+    sio_http_stop(api->env.socketio);
     http_close(api->env.http, on_http_closed, api);
 }

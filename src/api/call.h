@@ -15,6 +15,7 @@
 #include "base/span.h"
 
 struct health;
+struct sio_http;
 struct auth;
 
 /* What handlers work on; lives as long as the API. */
@@ -23,6 +24,7 @@ struct api_env {
     struct http_server *http;
     struct auth *auth;
     struct health *health;
+    struct sio_http *socketio;
     int64_t started_unix_s;
 };
 

@@ -2,7 +2,7 @@
 
 #include "base/banned.h"
 
-static bool is_allowed(const struct string_list *origins, struct span origin)
+bool cors_allows(const struct string_list *origins, struct span origin)
 {
     for (size_t i = 0; i < origins->n; i++) {
         if (span_eq(span_str(origins->at[i]), origin)) {
@@ -21,7 +21,7 @@ bool cors_handle(const struct string_list *origins, const struct http_request *r
         return false;
     }
     http_add_header(x, "vary", SPAN("origin"));
-    if (!http_header(req, "origin", &origin) || !is_allowed(origins, origin)) {
+    if (!http_header(req, "origin", &origin) || !cors_allows(origins, origin)) {
         return false;
     }
     http_add_header(x, "access-control-allow-origin", origin);

@@ -13,6 +13,9 @@
 #include "api/http.h"
 #include "base/config.h"
 
+/* Is it one of them? */
+bool cors_allows(const struct string_list *origins, struct span origin);
+
 /* Adds the headers. returns true when this was a preflight and is answered. */
 bool cors_handle(const struct string_list *origins, const struct http_request *req,
                  struct http_exchange *x);

@@ -8,10 +8,12 @@
  *              Client gone: h2o disposes of the request whenever it notices (HTTP/1: at the next
  *              write; it does not read while a request is being answered).
  *              Client takes nothing for stall_ms: on_tick shuts the socket down, the write fails.
+ * WebSocket    the connection of an exchange becomes one: http_websocket.c.
  * Close        listeners at once; idle connections at once; the others when answered, or after
  *              HTTP_CLOSE_MS: an unanswered exchange gets 503, a stream is broken off, all sockets
  *              are shut down. h2o then closes each connection itself.
- * At the end   n_conns, n_exchanges and lingers are 0; then h2o's context goes, then our handles.
+ * At the end   no connection, exchange, WebSocket or linger is left; then h2o's context goes, then
+ *              our handles.
  *
  * Bounds of h2o 2.2.5: the body is read before any handler is asked, so memory is bounded by
  * max_connections * max_body; stall_ms is for the whole of a request, head and body.
@@ -26,16 +28,10 @@
 
 #include <openssl/ssl.h>
 
-#define H2O_USE_LIBUV 1
-#include <h2o.h>
-#include <h2o/http1.h>
-#include <h2o/http2.h>
-
-#include "api/http_linger.h"
-#include "base/list.h"
-#include "base/log.h"
+#include "api/http_bind.h"
+#include "api/http_impl.h"
+#include "api/http_reason.h"
 #include "base/mem.h"
-#include "net/listen.h"
 #include "net/tls.h"
 #include "net/uv_err.h"
 
@@ -49,60 +45,6 @@ enum {
     SLICE_MAX = 1024 * 1024,  /* what one call of a producer may add at most */
     SLICE_NS = 1 * 1000000,   /* time for one slice */
     STREAMS_NS = 2 * 1000000, /* time for all streams in one turn of the loop */
-};
-
-struct http_server {
-    uv_loop_t *loop;
-    struct http_cfg cfg;
-    h2o_globalconf_t globalconf;
-    h2o_context_t h2o;
-    h2o_accept_ctx_t accept;
-    SSL_CTX *tls;
-    uv_tcp_t *listeners;
-    size_t n_listeners;
-    struct endpoint_list addresses;
-    struct list conns;
-    struct list exchanges; /* those that h2o still has the request of */
-    struct list ready;     /* streams whose next slice may be produced */
-    struct linger_set lingers;
-    uv_idle_t idle; /* runs while ready is not empty */
-    uv_timer_t tick;
-    uv_timer_t last; /* closed behind everything else */
-    size_t open_handles;
-    struct http_stats stats;
-    bool closing;
-    bool disposed;
-    uint64_t close_deadline_ms;
-    void (*closed)(void *ctx);
-    void *closed_ctx;
-};
-
-struct http_conn {
-    uv_tcp_t tcp;
-    struct list link;
-    struct http_server *server;
-    size_t n_exchanges;
-    int linger_fd; /* -1: close at once */
-};
-
-struct http_exchange {
-    h2o_generator_t generator;
-    struct list link;
-    struct list ready;
-    h2o_req_t *req; /* NULL: the client has gone, and server and conn with it */
-    struct http_server *server;
-    struct http_conn *conn;
-    bool head;
-    bool refused; /* in on_setup_ostream: the answer is stored, not sent */
-    bool answered;
-    bool broken;      /* a stream that must not go on */
-    unsigned n_refs;  /* h2o's request; the handler that has yet to answer */
-    uint64_t sent_ms; /* when h2o got something to send; 0: it has nothing */
-    h2o_iovec_t refused_body;
-    struct buf out; /* the slice that h2o is sending */
-    http_produce produce;
-    void (*release)(void *ctx);
-    void *ctx;
 };
 
 struct handler {
@@ -122,7 +64,7 @@ struct refusal_stream {
 
 /* ---- exchanges --------------------------------------------------------------------------- */
 
-static void exchange_unref(struct http_exchange *x)
+void http_exchange_unref(struct http_exchange *x)
 {
     if (--x->n_refs == 0) {
         free(x);
@@ -151,15 +93,20 @@ static void on_req_gone(void *pool_chunk)
     x->conn = NULL;
     stream_release(x);
     buf_release(&x->out);
-    exchange_unref(x);
+    http_exchange_unref(x);
 }
 
 static void on_idle(uv_idle_t *idle);
 
+void http_wake(struct http_server *s)
+{
+    uv_idle_start(&s->idle, on_idle);
+}
+
 static void make_ready(struct http_exchange *x)
 {
     list_add_tail(&x->server->ready, &x->ready);
-    uv_idle_start(&x->server->idle, on_idle);
+    http_wake(x->server);
 }
 
 static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
@@ -261,7 +208,7 @@ static void refuse(struct http_server *s, h2o_req_t *req, h2o_iovec_t *body)
     s->cfg.handler(s->cfg.ctx, &r, x);
     ASSERT(x->answered);
     *body = x->refused_body;
-    exchange_unref(x);
+    http_exchange_unref(x);
 }
 
 static void on_setup_ostream(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
@@ -279,38 +226,11 @@ static void on_setup_ostream(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t *
 
 /* ---- answering --------------------------------------------------------------------------- */
 
-static const char *reason_of(int status)
-{
-    static const struct {
-        int status;
-        const char *reason;
-    } reasons[] = {{200, "OK"},
-                   {204, "No Content"},
-                   {400, "Bad Request"},
-                   {401, "Unauthorized"},
-                   {403, "Forbidden"},
-                   {404, "Not Found"},
-                   {405, "Method Not Allowed"},
-                   {413, "Payload Too Large"},
-                   {415, "Unsupported Media Type"},
-                   {417, "Expectation Failed"},
-                   {422, "Unprocessable Entity"},
-                   {429, "Too Many Requests"},
-                   {500, "Internal Server Error"},
-                   {503, "Service Unavailable"}};
-    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
-        if (reasons[i].status == status) {
-            return reasons[i].reason;
-        }
-    }
-    return "Unknown";
-}
-
-static void set_head(struct http_exchange *x, int status, const char *content_type)
+void http_set_head(struct http_exchange *x, int status, const char *content_type)
 {
     h2o_req_t *req = x->req;
     req->res.status = status;
-    req->res.reason = reason_of(status);
+    req->res.reason = http_reason(status);
     if (content_type != NULL) {
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("content-type"), 1, NULL,
                               content_type, strlen(content_type));
@@ -326,7 +246,7 @@ static void reply_now(struct http_exchange *x, int status, const char *content_t
                       struct span body)
 {
     h2o_req_t *req = x->req;
-    set_head(x, status, content_type);
+    http_set_head(x, status, content_type);
     h2o_iovec_t copy = {NULL, body.n};
     if (body.n > 0) {
         copy.base = h2o_mem_alloc_pool(&req->pool, body.n);
@@ -357,7 +277,7 @@ void http_reply(struct http_exchange *x, int status, const char *content_type, s
     if (x->req != NULL && !x->answered) {
         reply_now(x, status, content_type, body);
     }
-    exchange_unref(x);
+    http_exchange_unref(x);
 }
 
 void http_stream(struct http_exchange *x, const char *content_type, http_produce produce,
@@ -366,25 +286,25 @@ void http_stream(struct http_exchange *x, const char *content_type, http_produce
     if (x->req == NULL || x->answered || x->head) {
         release(ctx);
         if (x->req != NULL && !x->answered) {
-            set_head(x, 200, content_type);
+            http_set_head(x, 200, content_type);
             h2o_start_response(x->req, &x->generator);
             h2o_send(x->req, NULL, 0, H2O_SEND_STATE_FINAL);
         }
-        exchange_unref(x);
+        http_exchange_unref(x);
         return;
     }
     ASSERT(!x->refused);
     x->produce = produce;
     x->release = release;
     x->ctx = ctx;
-    set_head(x, 200, content_type);
+    http_set_head(x, 200, content_type);
     x->sent_ms = 0;
     if (x->req->version < 0x101) {
         x->req->http1_is_persistent = 0; /* without chunks, the end of the connection is the end */
     }
     h2o_start_response(x->req, &x->generator);
     make_ready(x);
-    exchange_unref(x);
+    http_exchange_unref(x);
 }
 
 bool http_header(const struct http_request *req, const char *name, struct span *value)
@@ -429,6 +349,7 @@ static void on_idle(uv_idle_t *idle)
 {
     struct http_server *s = idle->data;
     uint64_t until_ns = uv_hrtime() + STREAMS_NS;
+    http_websockets_flush(s);
     do {
         struct list *first = list_first(&s->ready);
         if (first == NULL) {
@@ -495,7 +416,7 @@ static void on_connection(uv_stream_t *listener, int status)
 }
 
 /* h2o sees an end of file or a failed write, and closes the connection by itself. */
-static void conn_cut(struct http_conn *conn)
+void http_conn_cut(struct http_conn *conn)
 {
     uv_os_fd_t fd;
     if (uv_fileno((uv_handle_t *)&conn->tcp, &fd) == 0) {
@@ -510,7 +431,7 @@ static void cut_stalled(struct http_server *s, uint64_t now_ms)
         if (x->sent_ms != 0 && now_ms - x->sent_ms > s->cfg.stall_ms) {
             x->sent_ms = now_ms;
             s->stats.stalled_total++;
-            conn_cut(x->conn);
+            http_conn_cut(x->conn);
         }
     }
 }
@@ -523,6 +444,7 @@ static void on_tick(uv_timer_t *timer)
         close_step(s);
     } else {
         cut_stalled(s, now_ms);
+        http_websockets_expire(s, now_ms);
         linger_expire(&s->lingers, now_ms);
     }
 }
@@ -588,7 +510,7 @@ static void close_step(struct http_server *s)
     LIST_FOREACH_SAFE (node, &s->conns) {
         struct http_conn *conn = container_of(node, struct http_conn, link);
         if (late || conn->n_exchanges == 0) {
-            conn_cut(conn);
+            http_conn_cut(conn);
         }
     }
     if (list_is_empty(&s->conns) && s->lingers.n == 0) {
@@ -620,41 +542,6 @@ void http_close(struct http_server *s, void (*closed)(void *ctx), void *ctx)
 }
 
 /* ---- open -------------------------------------------------------------------------------- */
-
-static void close_fds(int *fds, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        close(fds[i]);
-    }
-}
-
-/* Binds the whole list into fds (list->n of them). returns how many are bound, or an error with
- * nothing left open. */
-static int bind_all(struct http_server *s, const struct endpoint_list *list, int *fds,
-                    struct err *e)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < list->n; i++) {
-        struct listen_spec spec = listen_spec_for(LISTEN_TCP, list->at, list->n, i);
-        spec.reuse_port = false;
-        int status = listen_probe(&spec, e);
-        if (status == ERR_NOT_FOUND) {
-            log_warn(LOG_API, "address skipped", KV_STR("why", e->msg));
-            continue;
-        }
-        if (status >= 0) {
-            status = listen_open(&spec, e);
-        }
-        if (status < 0) {
-            close_fds(fds, n);
-            return status;
-        }
-        fds[n] = status;
-        s->addresses.at[n] = spec.at;
-        n++;
-    }
-    return (int)n;
-}
 
 static int start_listener(struct http_server *s, int fd)
 {
@@ -707,6 +594,8 @@ static void start_handles(struct http_server *s)
     list_init(&s->conns);
     list_init(&s->exchanges);
     list_init(&s->ready);
+    list_init(&s->websockets);
+    list_init(&s->ws_ready);
     linger_init(&s->lingers, s->loop, on_lingers_emptied, s);
     s->idle.data = s;
     s->tick.data = s;
@@ -735,7 +624,7 @@ int http_open(struct http_server **out, uv_loop_t *loop, const struct http_cfg *
         }
     }
     if (status == 0) {
-        status = bind_all(s, cfg->listen, fds, e);
+        status = http_bind(cfg->listen, fds, &s->addresses, e);
     }
     if (status < 0) {
         SSL_CTX_free(s->tls);
@@ -745,14 +634,13 @@ int http_open(struct http_server **out, uv_loop_t *loop, const struct http_cfg *
         free(fds);
         return status;
     }
-    s->addresses.n = (size_t)status;
     start_handles(s);
     start_h2o(s);
     status = 0;
     for (size_t i = 0; i < s->addresses.n; i++) {
         status = start_listener(s, fds[i]);
         if (status < 0) {
-            close_fds(fds + i + 1, s->addresses.n - i - 1);
+            http_bind_close(fds + i + 1, s->addresses.n - i - 1);
             break;
         }
     }

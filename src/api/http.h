@@ -1,10 +1,11 @@
-/* http.h: an HTTP server on libh2o. http.c is the only file that knows h2o.
+/* http.h: an HTTP server on libh2o. http.c and its parts are the only files that know h2o.
  *
  * Speaks    HTTP/1.0 and 1.1 (keep-alive, pipelining, chunked bodies, 100-continue); HTTP/2 over
  *           TLS by ALPN. No h2c: an upgrade in clear text is a way around proxies that filter.
  * Exchange  one request and its answer. The handler gets it and answers exactly once, by http_reply
  *           or http_stream, in the call or at any later time. When the client has gone meanwhile,
  *           that call only lets go of the memory; an exchange may even outlive the server.
+ * WebSocket behind http_websocket_accept; framing in websocket.h.
  * Limits    max_body, max_connections; a head of 400 KiB or 100 lines (h2o's own limit); stall_ms
  *           for a request that does not arrive and for an answer that the client does not take.
  * Thread    the loop's thread only.
@@ -106,5 +107,29 @@ typedef bool (*http_produce)(void *ctx, struct buf *out);
  * once: after the last slice, or when the client has gone. */
 void http_stream(struct http_exchange *x, const char *content_type, http_produce produce,
                  void (*release)(void *ctx), void *ctx);
+
+/* A WebSocket: the connection of a GET that asked for one, from now on for messages both ways. It
+ * never calls back from inside a call. */
+struct http_websocket;
+
+struct http_websocket_events {
+    void (*on_message)(void *ctx, bool binary, struct span message); /* borrowed for the call */
+    void (*on_closed)(void *ctx); /* last; not after http_websocket_close */
+};
+
+/* Does this request ask for a WebSocket that it can have (HTTP/1.1, version 13)? Then the exchange
+ * may be answered by http_websocket_accept, in the call of the handler. */
+bool http_websocket_asked(const struct http_exchange *x, const struct http_request *req);
+struct http_websocket *http_websocket_accept(struct http_exchange *x,
+                                             const struct http_request *req, size_t max_message,
+                                             const struct http_websocket_events *events, void *ctx);
+
+/* data is copied. The connection is cut when the client does not take what is sent. */
+void http_websocket_send(struct http_websocket *w, bool binary, struct span data);
+/* From the next message on. */
+void http_websocket_set_max_message(struct http_websocket *w, size_t max_message);
+/* The client is told, by a code of RFC 6455, 7.4; the connection ends when it agrees, or is cut
+ * after HTTP_CLOSE_MS. w is no longer the caller's. */
+void http_websocket_close(struct http_websocket *w, int code);
 
 #endif

@@ -61,7 +61,7 @@ bool local_access_is_known_host(struct span host, const struct string_list *host
 }
 
 /* Another port of the same host is another origin. */
-static bool is_same_origin(struct span origin, struct span host)
+bool local_access_is_same_origin(struct span origin, struct span host)
 {
     static const struct {
         struct span prefix;
@@ -90,5 +90,5 @@ bool local_access_allows(const struct local_request *r, const struct string_list
 {
     return addr_is_loopback(&r->peer) && !r->forwarded &&
            local_access_is_known_host(r->host, hosts, listen) &&
-           (r->origin.p == NULL || is_same_origin(r->origin, r->host));
+           (r->origin.p == NULL || local_access_is_same_origin(r->origin, r->host));
 }

@@ -25,6 +25,9 @@ struct local_request {
 bool local_access_allows(const struct local_request *r, const struct string_list *hosts,
                          const struct endpoint_list *listen);
 
+/* Does an Origin header name the host and port that were called? */
+bool local_access_is_same_origin(struct span origin, struct span host);
+
 /* The second of these conditions alone: does a Host header name this server? */
 bool local_access_is_known_host(struct span host, const struct string_list *hosts,
                                 const struct endpoint_list *listen);

@@ -14,7 +14,9 @@ static void get_root(struct call *c)
                       "/metrics        counters for Prometheus\n"
                       "/api/...        Torrust tracker API, first form: /api/stats\n"
                       "/api/v1/...     Torrust tracker API, version 3: /api/v1/stats\n"
-                      "/torrents/...   TorrentFlow API of the client: POST /torrents\n\n"
+                      "/torrents/...   TorrentFlow API of the client: POST /torrents\n"
+                      "/socket.io/     RestTorrent by Socket.IO, versions 2 to 4: event v1\n"
+                      "/alldata        GoTorrentServer API of the client\n\n"
                       "The token goes into ?token= or into the header Authorization: Bearer.\n");
     http_reply(c->x, 200, TEXT_TYPE, buf_span(&out));
     buf_release(&out);

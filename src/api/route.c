@@ -71,19 +71,18 @@ enum route_result route_find(struct route_match *out, const struct route *routes
     for (size_t i = 0; i < n; i++) {
         struct route_match m = {.route = &routes[i]};
         uint32_t literals;
-        bool tolerant = slash && wanted == HTTP_GET && routes[i].method == HTTP_GET;
+        bool reads = routes[i].method == HTTP_GET && routes[i].auth != ROUTE_ACT;
+        bool tolerant = slash && wanted == HTTP_GET && reads;
         if (!fits(routes[i].path, path, n_segments - tolerant, &m, &literals)) {
             continue;
         }
-        out->allowed |= UINT32_C(1) << routes[i].method;
-        if (routes[i].method == wanted && (out->route == NULL || literals > best)) {
+        out->allowed |= UINT32_C(1) << routes[i].method | (reads ? UINT32_C(1) << HTTP_HEAD : 0);
+        bool serves = routes[i].method == (reads ? wanted : method);
+        if (serves && (out->route == NULL || literals > best)) {
             m.allowed = out->allowed;
             *out = m;
             best = literals;
         }
-    }
-    if (out->allowed & UINT32_C(1) << HTTP_GET) {
-        out->allowed |= UINT32_C(1) << HTTP_HEAD;
     }
     return out->route != NULL ? ROUTE_FOUND : out->allowed != 0 ? ROUTE_NO_METHOD : ROUTE_NO_PATH;
 }

@@ -21,6 +21,7 @@ enum { ROUTE_SEGMENTS_MAX = 8, ROUTE_PARAMS_MAX = 2, ROUTE_PATH_MAX = 1024 };
 
 enum route_auth {
     ROUTE_TOKEN, /* never without */
+    ROUTE_ACT,   /* the same; a GET that changes something: not for HEAD, no slash at its end */
     ROUTE_LOCAL, /* without only as local_access.h allows, and if api.local_without_token is on */
     ROUTE_OPEN,
 };

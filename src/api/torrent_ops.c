@@ -12,17 +12,21 @@
 #include <strings.h>
 
 #include "api/url_policy.h"
+#include "base/buf.h"
 #include "base/mem.h"
 #include "net/http_client.h"
 
 #include "base/banned.h"
+
+enum { TEXTS_MAX = 1 << 20 };
 
 struct add_op {
     struct client *client;
     enum url_fetch fetch;
     uint64_t max_body;
     struct client_add options;
-    char *save_path; /* what options.save_path points into */
+    struct buf texts;      /* what the spans of options point into */
+    struct span *trackers; /* options.trackers */
     char user_agent[64];
     torrent_added done;
     void *ctx;
@@ -30,7 +34,8 @@ struct add_op {
 
 static void op_free(struct add_op *op)
 {
-    free(op->save_path);
+    buf_release(&op->texts);
+    free(op->trackers);
     free(op);
 }
 
@@ -191,6 +196,41 @@ static bool is_magnet(struct span url)
            strncasecmp((const char *)url.p, scheme, sizeof scheme - 1) == 0;
 }
 
+/* Moves *at behind what was added to the texts. */
+static struct span take_copy(const struct add_op *op, size_t *at, size_t n)
+{
+    struct span s = span_sub(buf_span(&op->texts), *at, n);
+    *at += n;
+    return s;
+}
+
+/* The caller's spans are borrowed for the call only. False: that is more than anybody means. */
+static bool copy_options(struct add_op *op, const struct client_add *from)
+{
+    struct client_add *to = &op->options;
+    size_t at = 0;
+    *to = *from;
+    buf_init(&op->texts, TEXTS_MAX);
+    buf_add(&op->texts, from->save_path);
+    buf_add(&op->texts, from->name);
+    buf_add(&op->texts, from->priorities);
+    for (size_t i = 0; i < from->n_trackers; i++) {
+        buf_add(&op->texts, from->trackers[i]);
+    }
+    if (op->texts.bad) {
+        return false;
+    }
+    op->trackers = mem_array(from->n_trackers + 1, sizeof *op->trackers);
+    to->trackers = op->trackers;
+    to->save_path = take_copy(op, &at, from->save_path.n);
+    to->name = take_copy(op, &at, from->name.n);
+    to->priorities = take_copy(op, &at, from->priorities.n);
+    for (size_t i = 0; i < from->n_trackers; i++) {
+        op->trackers[i] = take_copy(op, &at, from->trackers[i].n);
+    }
+    return true;
+}
+
 int torrent_ops_add(const struct api_parts *parts, const struct torrent_request *request,
                     torrent_added done, void *ctx, struct torrent_result *refused)
 {
@@ -200,12 +240,12 @@ int torrent_ops_add(const struct api_parts *parts, const struct torrent_request 
     op->client = parts->client;
     op->fetch = (enum url_fetch)parts->cfg->api.url_fetch;
     op->max_body = parts->cfg->api.max_body;
-    op->save_path = mem_strndup(path.n > 0 ? (const char *)path.p : "", path.n);
-    op->options = request->options;
-    op->options.save_path = span_of(op->save_path, path.n);
     op->done = done;
     op->ctx = ctx;
-    if (path.n > 0 && memchr(path.p, '\0', path.n) != NULL) {
+    if (!copy_options(op, &request->options)) {
+        *refused = fault(ADD_BAD_PATH, "the options are too long");
+        status = ERR_LIMIT;
+    } else if (path.n > 0 && memchr(path.p, '\0', path.n) != NULL) {
         *refused = fault(ADD_BAD_PATH, "the save path has a NUL byte");
         status = ERR_INVALID;
     } else if (request->url.n == 0) {

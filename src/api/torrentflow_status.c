@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "api/torrent_text.h"
 #include "base/json.h"
 
 #include "base/banned.h"
@@ -45,25 +46,6 @@ static void add_float(struct buf *out, const char *key, double v)
     buf_addf(out, "%.4f", isfinite(v) ? v : 0.0);
 }
 
-static const char *state_text(enum torrent_state state)
-{
-    switch (state) {
-    case TORRENT_QUEUED_CHECK:
-        return "queued_for_checking";
-    case TORRENT_CHECKING:
-        return "checking_files";
-    case TORRENT_METADATA:
-        return "downloading_metadata";
-    case TORRENT_DOWNLOADING:
-        return "downloading";
-    case TORRENT_FINISHED:
-        return "finished";
-    case TORRENT_SEEDING:
-        return "seeding";
-    }
-    return "";
-}
-
 /* Pads are there to fill a piece: nobody sees them. */
 static bool is_shown(const struct layout_file *f)
 {
@@ -84,7 +66,7 @@ static uint64_t count_shown(const struct layout *layout)
 static void add_state(struct buf *out, const struct torrent_status *s)
 {
     bool seeding = s->state == TORRENT_SEEDING;
-    add_text(out, "state", span_str(state_text(s->state)));
+    add_text(out, "state", span_str(torrent_state_text(s->state)));
     add_bool(out, "paused", (s->flags & TORRENT_PAUSED) != 0);
     add_bool(out, "auto_managed", false); /* a pause stays until somebody ends it */
     add_bool(out, "sequential_download", (s->flags & TORRENT_SEQUENTIAL) != 0);

@@ -243,7 +243,7 @@ class RTorrent(_Program):
             "trackers.use_udp.set=yes", f"network.scgi.open_local={self.socket}",
             "protocol.encryption.set=allow_incoming,try_outgoing,enable_retry", "")))
         self._launch(["rtorrent", "-n", "-o", f"import={rc}"])
-        eventually(lambda: self.socket.exists(), 10, "rTorrent listens")
+        eventually(lambda: self._call("system.pid"), 10, "rTorrent answers")
         self._call("load.start", "", str(self.torrent_file))
 
     def _call(self, method, *arguments):

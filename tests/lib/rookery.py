@@ -150,6 +150,11 @@ class Server:
     def start(self):
         return self.launch().wait_ready()
 
+    def wait_loaded(self):
+        """Until the client's stored torrents are in: this call waits for them."""
+        self.api("GET", f"/torrents/{'0' * 40}")
+        return self
+
     @property
     def is_running(self):
         return self.process is not None and self.process.poll() is None

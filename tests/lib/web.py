@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Web:
-    """pages: {path: (status, headers, body)}; anything else is 404. requests: (path, headers) of
-    every request so far."""
+    """pages: {path, with its query or without: (status, headers, body)}; anything else is 404.
+    requests: (path, headers) of every request so far."""
 
     def __init__(self, pages):
         self.pages = dict(pages)
@@ -17,7 +17,8 @@ class Web:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 web.requests.append((self.path, dict(self.headers)))
-                status, headers, body = web.pages.get(self.path, (404, {}, b"not here"))
+                missing = web.pages.get(self.path.split("?")[0], (404, {}, b"not here"))
+                status, headers, body = web.pages.get(self.path, missing)
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)

@@ -31,7 +31,8 @@ CORES = {
 LIBRARIES = [
     ("uv.h", ["net/*", "store/*", "api/*", "tracker/*", "client/*", "*.c", "*.h"]),
     ("libpq-fe.h", ["store/*"]),
-    ("h2o*", ["api/http.c"]),
+    ("h2o*", ["api/http_impl.h"]),
+    ("wslay/*", ["api/websocket.c"]),
     ("cJSON.h", ["api/*"]),
     ("yaml.h", ["base/config_yaml.c"]),
     ("sodium.h", ["base/digest.c", "api/auth.c"]),

@@ -49,7 +49,7 @@ EMPTY |= {"src/tracker/swarm.h": "", "src/serve.h": ""}
     ("api/a.c", "tracker/x.h"), ("api/a.c", "store/x.h"), ("main.c", "api/x.h"),
     ("main.c", "serve.h"),
     ("main.c", "<uv.h>"), ("net/a.c", "<uv.h>"), ("tracker/worker.c", "<uv.h>"),
-    ("store/a.c", "<libpq-fe.h>"), ("api/http.c", "<h2o/http2.h>"), ("api/a.c", "<cJSON.h>"),
+    ("store/a.c", "<libpq-fe.h>"), ("api/http_impl.h", "<h2o/http2.h>"), ("api/a.c", "<cJSON.h>"),
     ("base/config_yaml.c", "<yaml.h>"), ("base/digest.c", "<openssl/evp.h>"),
     ("base/log.c", "<unistd.h>"), ("net/a.c", "<sys/socket.h>"), ("proto/a.c", "<string.h>"),
 ])

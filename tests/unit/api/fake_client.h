@@ -15,7 +15,7 @@
 #include "client/client.h"
 #include "net/http_client.h"
 
-enum { FAKE_TEXT_MAX = 4096 };
+enum { FAKE_TEXT_MAX = 4096, FAKE_SESSIONS_MAX = 4, FAKE_PEERS_MAX = 2 };
 
 struct client {
     uv_timer_t timer;
@@ -29,11 +29,23 @@ struct client {
     struct client_facts facts;
     struct layout *layout;
     struct engine_totals totals;
+    struct trackers_stats trackers_stats;
+    bool loading;
+    /* Those that were added, or put here by a test; the torrent is in the session that it names. */
+    struct client_session sessions[FAKE_SESSIONS_MAX];
+    size_t n_sessions;
+    char session_options[FAKE_SESSIONS_MAX][64];
+    struct peer_view peers[FAKE_PEERS_MAX];
+    size_t n_peers;
+    struct tracker_view trackers[FAKE_PEERS_MAX];
+    size_t n_trackers;
+    const uint8_t *bitfield;
+    struct client_options options; /* as they are; what was asked for, once it was answered */
     /* What a URL leads to. */
     struct addr fetch_addr; /* each hop's; asked for through allow */
     struct http_response response;
     /* What it was asked for. */
-    char asked[16]; /* "add", "remove", "pause", "resume", "fetch" */
+    char asked[16]; /* "add", "remove", "pause", "resume", "fetch", "session", "end", "options" */
     unsigned n_asked;
     bool with_data;
     size_t metainfo_len, magnet_len;
@@ -41,8 +53,10 @@ struct client {
     char url[FAKE_TEXT_MAX];
     struct infohash hash;
     struct http_get_opts fetch;
+    struct client_add add; /* without its texts */
     /* Under way. */
     client_added added;
+    client_session_added session_added;
     client_done done;
     void *ctx;
 };
@@ -67,6 +81,11 @@ static inline void fake_client_answer(struct client *c)
     const struct err *why = c->fail < 0 ? &e : NULL;
     if (c->fetch.done != NULL) {
         fake_client_fetched(c);
+    } else if (c->session_added != NULL) {
+        client_session_added session_added = c->session_added;
+        c->session_added = NULL;
+        c->n_sessions += c->fail == 0;
+        session_added(c->ctx, c->fail, c->fail < 0 ? 0 : c->sessions[c->n_sessions - 1].id, why);
     } else if (c->added != NULL) {
         client_added added = c->added;
         c->added = NULL;
@@ -119,6 +138,7 @@ int client_add(struct client *c, const struct client_add *add, client_added done
     c->metainfo_len = fake_client_keep(c->metainfo, add->metainfo);
     c->magnet_len = fake_client_keep(c->magnet, add->magnet);
     (void)fake_client_keep(c->save_path, add->save_path);
+    c->add = *add;
     c->added = done;
     c->ctx = ctx;
     int status = fake_client_ask(c, "add");
@@ -162,6 +182,28 @@ int client_set_paused(struct client *c, const struct infohash *hash, bool paused
     return fake_client_change(c, paused ? "pause" : "resume", hash, done, ctx);
 }
 
+int client_options_of(const struct client *c, const struct infohash *hash,
+                      struct client_options *out)
+{
+    *out = c->options;
+    return c->here && infohash_eq(hash, &c->status.info_hash) ? 0 : ERR_NOT_FOUND;
+}
+
+int client_set_options(struct client *c, const struct infohash *hash,
+                       const struct client_options *o, client_done done, void *ctx)
+{
+    int status = fake_client_change(c, "options", hash, done, ctx);
+    if (status == 0 && c->fail == 0) {
+        c->options = *o;
+    }
+    return status;
+}
+
+uint64_t client_now_ms(const struct client *c)
+{
+    return uv_now(c->timer.loop);
+}
+
 int client_status(const struct client *c, const struct infohash *hash, struct torrent_status *out)
 {
     *out = c->status;
@@ -173,6 +215,65 @@ int client_facts(const struct client *c, const struct infohash *hash, struct cli
     *out = c->facts;
     return c->here && infohash_eq(hash, &c->status.info_hash) ? 0 : ERR_NOT_FOUND;
 }
+
+/* ---- sessions ------------------------------------------------------------------------------- */
+
+bool client_is_loading(const struct client *c)
+{
+    return c->loading;
+}
+
+int client_session_add(struct client *c, const struct client_session_add *add,
+                       client_session_added done, void *ctx, struct err *e)
+{
+    struct client_session *s = &c->sessions[c->n_sessions];
+    char *options = c->session_options[c->n_sessions];
+    assert_true(c->n_sessions < FAKE_SESSIONS_MAX && add->options.n < 64);
+    memcpy(options, add->options.p, add->options.n);
+    *s = (struct client_session){
+        .id = (session_id)c->n_sessions + 1,
+        .port_first = add->port_first,
+        .port_last = add->port_last,
+        .port = add->port_last,
+        .memory_only = add->memory_only,
+        .options = span_of(options, add->options.n),
+    };
+    int status = fake_client_ask(c, "session");
+    if (status < 0) {
+        return err_set(e, status, "the text of the client");
+    }
+    c->session_added = done;
+    c->ctx = ctx;
+    return 0;
+}
+
+int client_session_remove(struct client *c, session_id id, bool with_data, client_done done,
+                          void *ctx)
+{
+    assert_true(id <= c->n_sessions && !with_data);
+    return fake_client_change(c, "end", &c->hash, done, ctx);
+}
+
+int client_session_of(const struct client *c, session_id id, struct client_session *out)
+{
+    if (id == 0 || id > c->n_sessions) {
+        return c->loading ? ERR_UNAVAILABLE : ERR_NOT_FOUND;
+    }
+    *out = c->sessions[id - 1];
+    return 0;
+}
+
+bool client_session_next(const struct client *c, session_id after, struct client_session *out)
+{
+    return client_session_of(c, after + 1, out) == 0;
+}
+
+torrent_id client_session_torrent(const struct client *c, session_id session, torrent_id after)
+{
+    return c->here && c->status.session == session && after < c->status.id ? c->status.id : 0;
+}
+
+/* ---- parts ---------------------------------------------------------------------------------- */
 
 /* Engine, disk and HTTP of a test are its client. */
 const struct engine *client_engine(const struct client *c)
@@ -194,6 +295,82 @@ const struct layout *engine_layout(const struct engine *e, torrent_id id)
 {
     const struct client *c = (const void *)e;
     return c->here && id == c->status.id ? c->layout : NULL;
+}
+
+int engine_status(const struct engine *e, torrent_id id, struct torrent_status *out,
+                  uint64_t now_ms)
+{
+    const struct client *c = (const void *)e;
+    (void)now_ms;
+    *out = c->status;
+    return c->here && id == c->status.id ? 0 : ERR_NOT_FOUND;
+}
+
+bool engine_peer(const struct engine *e, torrent_id id, size_t i, struct peer_view *out,
+                 uint64_t now_ms)
+{
+    const struct client *c = (const void *)e;
+    (void)now_ms;
+    if (!c->here || id != c->status.id || i >= c->n_peers) {
+        return false;
+    }
+    *out = c->peers[i];
+    return true;
+}
+
+torrent_id engine_next_torrent(const struct engine *e, torrent_id after)
+{
+    const struct client *c = (const void *)e;
+    return c->here && after < c->status.id ? c->status.id : 0;
+}
+
+bool engine_tracker(const struct engine *e, torrent_id id, uint32_t i, struct tracker_view *out)
+{
+    const struct client *c = (const void *)e;
+    if (!c->here || id != c->status.id || i >= c->n_trackers) {
+        return false;
+    }
+    *out = c->trackers[i];
+    return true;
+}
+
+bool engine_bitfield(const struct engine *e, torrent_id id, uint8_t *out, size_t out_len)
+{
+    const struct client *c = (const void *)e;
+    if (!c->here || id != c->status.id || c->bitfield == NULL ||
+        out_len != ((size_t)c->status.n_pieces + 7) / 8) {
+        return false;
+    }
+    memcpy(out, c->bitfield, out_len);
+    return true;
+}
+
+bool engine_info_hash(const struct engine *e, torrent_id id, struct infohash *out)
+{
+    const struct client *c = (const void *)e;
+    *out = c->status.info_hash;
+    return c->here && id == c->status.id;
+}
+
+int64_t engine_queue_position(const struct engine *e, torrent_id id)
+{
+    const struct client *c = (const void *)e;
+    return c->here && id == c->status.id ? 7 : -1;
+}
+
+/* None: it is not in seed mode. */
+bool engine_verified(const struct engine *e, torrent_id id, uint8_t *out, size_t out_len)
+{
+    (void)e;
+    (void)id;
+    (void)out;
+    (void)out_len;
+    return false;
+}
+
+void client_trackers_stats(const struct client *c, struct trackers_stats *out)
+{
+    *out = c->trackers_stats;
 }
 
 void engine_totals(const struct engine *e, struct engine_totals *out)

@@ -98,6 +98,32 @@ static void test_wrong_method_says_what_is_allowed(void **state)
     assert_string_equal(allow, "GET, HEAD, POST, PUT, DELETE, OPTIONS");
 }
 
+/* A GET that changes something is for GET alone, at its very path. */
+static void test_acting_routes(void **state)
+{
+    static const struct route acting[] = {
+        {HTTP_GET, "/act", ROUTE_ACT, NULL},
+        {HTTP_GET, "/both", ROUTE_ACT, NULL},
+        {HTTP_GET, "/both/:what", ROUTE_TOKEN, NULL},
+    };
+    struct route_match m;
+    struct route_path path;
+    char allow[ROUTE_ALLOW_LEN];
+    (void)state;
+    assert_true(route_path_split(&path, SPAN("/act")));
+    assert_int_equal(route_find(&m, acting, 3, HTTP_GET, &path), ROUTE_FOUND);
+    assert_ptr_equal(m.route, &acting[0]);
+    assert_int_equal(route_find(&m, acting, 3, HTTP_HEAD, &path), ROUTE_NO_METHOD);
+    route_allow_text(allow, m.allowed);
+    assert_string_equal(allow, "GET");
+    assert_true(route_path_split(&path, SPAN("/act/")));
+    assert_int_equal(route_find(&m, acting, 3, HTTP_GET, &path), ROUTE_NO_PATH);
+    assert_int_equal(route_find(&m, acting, 3, HTTP_HEAD, &path), ROUTE_NO_PATH);
+    assert_true(route_path_split(&path, SPAN("/both/x/")));
+    assert_int_equal(route_find(&m, acting, 3, HTTP_HEAD, &path), ROUTE_FOUND);
+    assert_ptr_equal(m.route, &acting[2]);
+}
+
 static void test_paths_that_cannot_be(void **state)
 {
     static const char *const paths[] = {"", "api", "*", "/1/2/3/4/5/6/7/8/9"};
@@ -119,6 +145,7 @@ int main(void)
         cmocka_unit_test(test_found),
         cmocka_unit_test(test_not_found),
         cmocka_unit_test(test_wrong_method_says_what_is_allowed),
+        cmocka_unit_test(test_acting_routes),
         cmocka_unit_test(test_paths_that_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,40 @@
+/* socketio_http.h: /socket.io/ : requests and WebSockets to engineio.h, what comes out of there to
+ * socketio.h, and commands to socketio_calls.h. The shell of all of these.
+ *
+ * Who may    a page of another host never, unless it is in api.cors_origins. Then a token: in the
+ *            request, or in the CONNECT of a client of revision 4; or none where
+ *            api.local_without_token says so. A sid is as good as the token that opened it.
+ * Limits     SIO_SESSIONS_MAX sessions; no strangers while SIO_WAITING_MAX are not connected;
+ *            api.max_body bytes a message, SIO_STRANGER_BYTES before the client has shown a token.
+ *            Clients are asked to put at most SIO_PAYLOAD_BYTES of packets into one request, and
+ *            get no more in an answer; a single packet may be longer.
+ */
+#ifndef API_SOCKETIO_HTTP_H
+#define API_SOCKETIO_HTTP_H
+
+#include <uv.h>
+
+#include "api/call.h"
+#include "api/http.h"
+
+enum {
+    SIO_SESSIONS_MAX = 512,
+    SIO_WAITING_MAX = 128,
+    SIO_STRANGER_BYTES = 16384,
+    SIO_PAYLOAD_BYTES = 1000000, /* the reference's default */
+};
+
+struct sio_http;
+
+/* env outlives it; its client and configuration outlive the commands too. */
+struct sio_http *sio_http_new(uv_loop_t *loop, const struct api_env *env);
+/* Every session ends, and is told so; no new ones. */
+void sio_http_stop(struct sio_http *h);
+/* Behind sio_http_stop, when no request comes any more. closed exactly once, later. */
+void sio_http_close(struct sio_http *h, void (*closed)(void *ctx), void *ctx);
+
+bool sio_http_serves(struct span path);
+/* A handler's call. */
+void sio_http_answer(struct sio_http *h, const struct http_request *req, struct http_exchange *x);
+
+#endif

@@ -1,0 +1,31 @@
+/* spritzle_flags.h: flags of a torrent by the names that the spritzle API has for them. Pure.
+ *
+ * Shown     share mode is not downloading either, but is not shown as upload mode.
+ */
+#ifndef API_SPRITZLE_FLAGS_H
+#define API_SPRITZLE_FLAGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/span.h"
+
+/* The bit of enum torrent_flag; 0: no such name. */
+unsigned spritzle_flag_of(const char *name);
+
+/* From what a torrent has to what is shown, and back. */
+unsigned spritzle_flags_shown(unsigned flags);
+unsigned spritzle_flags_meant(unsigned shown, unsigned others);
+
+/* {"paused": false, ...} */
+void spritzle_flags_add(struct buf *out, unsigned flags);
+
+/* Changes *flags by an object of names and booleans. returns 0, or ERR_MALFORMED with why, after
+ * which *flags is as it was. */
+enum { SPRITZLE_WHY_MAX = 192 };
+MUST_CHECK int spritzle_flags_change(unsigned *flags, struct span json,
+                                     char why[static SPRITZLE_WHY_MAX]);
+
+#endif
