@@ -132,7 +132,7 @@ static void on_retry(uv_timer_t *timer)
 static void finish(struct client *c)
 {
     c->loading = false;
-    log_info(LOG_CLIENT, "torrents loaded", KV_INT("torrents", map_count(&c->records_by_id)));
+    log_debug(LOG_CLIENT, "torrents loaded", KV_INT("torrents", map_count(&c->records_by_id)));
     client_list(c);
     client_tell_loaded(c, 0);
 }

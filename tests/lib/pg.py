@@ -106,10 +106,13 @@ class Cluster:
         return self.url(name)
 
     def backends(self, url):
-        """Process ids of the sessions in the database of url."""
-        rows = sql(self.url("postgres"), "SELECT pid FROM pg_stat_activity WHERE datname = %s",
-                   url.rsplit("dbname=", 1)[1])
-        return [row[0] for row in rows]
+        """Process ids of the two sessions that a server keeps in the database of url, once those
+        that load have gone."""
+        def lasting():
+            rows = sql(self.url("postgres"), "SELECT pid FROM pg_stat_activity WHERE datname = %s",
+                       url.rsplit("dbname=", 1)[1])
+            return [row[0] for row in rows] if len(rows) == 2 else None
+        return eventually(lasting, 10, "the server has two sessions")
 
 
 def sql(url, statement, *values):
