@@ -53,7 +53,7 @@
 
 enum server_state { STATE_DATABASE, STATE_MIGRATE, STATE_LOAD, STATE_RUN, STATE_CLOSING };
 
-enum { N_SIGNALS = 3 };
+enum { N_SIGNALS = 3, POOL_THREADS_MIN = 4 };
 
 /* Runs in the thread pool; everything it needs is in it. */
 struct migration_job {
@@ -448,6 +448,17 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* One pool reads, writes and hashes. */
+static void set_threads(const struct config *cfg)
+{
+    unsigned n = cfg->client.disk_threads;
+    if (n == 0) {
+        n = uv_available_parallelism();
+        n = n < POOL_THREADS_MIN ? POOL_THREADS_MIN : n;
+    }
+    job_set_threads(n + cfg->client.hash_threads);
+}
+
 static int prepare_data_dir(struct server *s)
 {
     if (s->migrate_only && s->cfg->database.url[0] != '\0') {
@@ -473,6 +484,7 @@ static int run(struct server *s)
 {
     set_log(s);
     raise_descriptor_limit();
+    set_threads(s->cfg);
     ready_file_remove(s->ready_file);
     if (prepare_data_dir(s) < 0) {
         s->failed = true;

@@ -10,11 +10,10 @@
 
 #include "api/spritzle_json.h"
 #include "client/choker.h"
+#include "net/job.h"
 #include "proto/peer_wire.h"
 
 #include "base/banned.h"
-
-enum { DISK_THREADS = 4 }; /* of libuv's pool */
 
 /* What takes more than one number of the engine's. */
 struct derived {
@@ -97,7 +96,7 @@ struct derived {
     X("disk.num_read_jobs", 0)                                                                     \
     X("disk.num_read_ops", t->disk_reads)                                                          \
     X("disk.num_running_disk_jobs", f->disk.jobs)                                                  \
-    X("disk.num_running_threads", DISK_THREADS)                                                    \
+    X("disk.num_running_threads", s->n_threads)                                                    \
     X("disk.num_write_jobs", 0)                                                                    \
     X("disk.num_write_ops", t->disk_writes)                                                        \
     X("disk.num_writing_threads", 0)                                                               \
@@ -366,4 +365,5 @@ void spritzle_session_gather(struct spritzle_session *out, const struct client *
     engine_totals(client_engine(c), &out->totals);
     disk_stats(client_disk(c), &out->disk);
     client_trackers_stats(c, &out->trackers);
+    out->n_threads = job_threads();
 }

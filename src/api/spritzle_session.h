@@ -13,6 +13,7 @@ struct spritzle_session {
     struct engine_totals totals;
     struct disk_stats disk;
     struct trackers_stats trackers;
+    unsigned n_threads; /* of the pool that reads, writes and hashes */
 };
 
 void spritzle_session_gather(struct spritzle_session *out, const struct client *c);

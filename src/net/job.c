@@ -6,10 +6,33 @@
  */
 #include "net/job.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/mem.h"
 #include "net/uv_err.h"
 
 #include "base/banned.h"
+
+/* libuv asks the environment, once; so it is also what remembers the number. */
+static const char pool_size[] = "UV_THREADPOOL_SIZE";
+
+enum { LIBUV_THREADS = 4 }; /* when the environment says nothing */
+
+void job_set_threads(unsigned n)
+{
+    char text[16];
+    ASSERT(n >= 1 && n <= JOB_THREADS_MAX);
+    (void)snprintf(text, sizeof text, "%u", n);
+    ASSERT(setenv(pool_size, text, 1) == 0);
+}
+
+unsigned job_threads(void)
+{
+    const char *text = getenv(pool_size);
+    unsigned long n = text == NULL ? LIBUV_THREADS : strtoul(text, NULL, 10);
+    return n >= 1 && n <= JOB_THREADS_MAX ? (unsigned)n : LIBUV_THREADS;
+}
 
 static void run_work(uv_work_t *req)
 {

@@ -12,6 +12,12 @@
 
 #include "base/assert.h"
 
+enum { JOB_THREADS_MAX = 1024 };
+
+/* How many threads the pool has; 1..JOB_THREADS_MAX, before the first job of the process. */
+void job_set_threads(unsigned n);
+unsigned job_threads(void);
+
 struct job;
 
 typedef void (*job_work)(struct job *job);
