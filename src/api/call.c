@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "api/form.h"
+#include "base/buf.h"
 #include "base/json.h"
 
 #include "base/banned.h"
@@ -39,6 +41,17 @@ void call_fail(struct call *c, int status, const char *fmt, ...)
     va_end(ap);
     size_t len = n < 0 ? 0 : (size_t)n >= sizeof text ? sizeof text - 1 : (size_t)n;
     c->dialect->fail(c->x, status, span_of(text, make_printable(text, len)));
+}
+
+bool call_take_text(struct call *c, struct buf *out, const struct form_field *field)
+{
+    buf_clear(out);
+    if (form_add_value(out, field)) {
+        return true;
+    }
+    call_fail(c, 400, "%.*s is too long or has a broken %%-escape", (int)field->name.n,
+              (const char *)field->name.p);
+    return false;
 }
 
 int call_status_of(int err_code)

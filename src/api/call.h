@@ -14,6 +14,8 @@
 #include "api/route.h"
 #include "base/span.h"
 
+struct buf;
+struct form_field;
 struct health;
 struct sio_http;
 struct auth;
@@ -53,6 +55,10 @@ int64_t call_unix_ms(void);
 /* Fails with a formatted reason. */
 void call_fail(struct call *c, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* A field of a form as text into out, in place of what was there: the last of a name wins. False when
+ * it is too long or badly encoded: the call was answered then. */
+bool call_take_text(struct call *c, struct buf *out, const struct form_field *field);
 
 /* The status that a failed store or persist call means: 503 when trying again may help. */
 int call_status_of(int err_code);

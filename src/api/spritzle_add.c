@@ -60,18 +60,6 @@ static void given_release(struct given *g)
 
 /* ---- reading: false when the call was answered ----------------------------------------------- */
 
-/* The last one wins. */
-static bool take_text(struct call *c, struct buf *out, const struct form_field *field)
-{
-    buf_clear(out);
-    if (form_add_value(out, field)) {
-        return true;
-    }
-    call_fail(c, 400, "%.*s is too long or has a broken %%-escape", (int)field->name.n,
-              (const char *)field->name.p);
-    return false;
-}
-
 static bool take_file(struct call *c, struct given *g, const struct form_field *field)
 {
     g->n_files++;
@@ -79,7 +67,7 @@ static bool take_file(struct call *c, struct given *g, const struct form_field *
     if (!field->encoded) {
         return true;
     }
-    bool taken = take_text(c, &g->file, field);
+    bool taken = call_take_text(c, &g->file, field);
     g->metainfo = buf_span(&g->file);
     return taken;
 }
@@ -91,15 +79,15 @@ static bool take_field(struct call *c, struct given *g, const struct form_field 
     }
     if (span_eq(field->name, SPAN("url"))) {
         g->has_url = true;
-        return take_text(c, &g->url, field);
+        return call_take_text(c, &g->url, field);
     }
     if (span_eq(field->name, SPAN("info_hash"))) {
         g->has_hash = true;
-        return take_text(c, &g->info_hash, field);
+        return call_take_text(c, &g->info_hash, field);
     }
     if (span_eq(field->name, SPAN("args"))) {
         g->has_args = true;
-        return take_text(c, &g->args, field);
+        return call_take_text(c, &g->args, field);
     }
     return true;
 }

@@ -81,25 +81,13 @@ static void add_form_release(struct add_form *form)
     buf_release(&form->save_path);
 }
 
-/* The last one wins. False when the call was answered. */
-static bool take_text(struct call *c, struct buf *out, const struct form_field *field)
-{
-    buf_clear(out);
-    if (form_add_value(out, field)) {
-        return true;
-    }
-    call_fail(c, 400, "%.*s is too long or has a broken %%-escape", (int)field->name.n,
-              (const char *)field->name.p);
-    return false;
-}
-
 static bool take_field(struct call *c, struct add_form *form, const struct form_field *field)
 {
     if (span_eq(field->name, SPAN("torrent_url"))) {
-        return take_text(c, &form->url, field);
+        return call_take_text(c, &form->url, field);
     }
     if (span_eq(field->name, SPAN("save_path"))) {
-        return take_text(c, &form->save_path, field);
+        return call_take_text(c, &form->save_path, field);
     }
     if (span_eq(field->name, SPAN("torrent_file"))) {
         form->file_is_text = form->file_is_text || field->encoded;

@@ -126,17 +126,6 @@ int store_torrent_add(struct store *s, const struct store_torrent *t, store_done
                     &args);
 }
 
-int store_torrent_remove(struct store *s, const struct infohash *hash, store_changed done,
-                         void *ctx)
-{
-    struct pg_bind args;
-    struct torrent_cmd *c = cmd_new(on_changed, ctx);
-    c->changed = done;
-    pg_bind_init(&args);
-    pg_bind_bytes(&args, hash_span(hash));
-    return cmd_send(s, c, "DELETE FROM torrents WHERE info_hash = $1", &args);
-}
-
 int store_torrents_remove(struct store *s, const struct infohash *hashes, size_t n,
                           store_changed done, void *ctx)
 {
@@ -152,6 +141,12 @@ int store_torrents_remove(struct store *s, const struct infohash *hashes, size_t
         pg_bind_item(&args, hash_span(&hashes[i]));
     }
     return cmd_send(s, c, "DELETE FROM torrents WHERE info_hash = ANY ($1)", &args);
+}
+
+int store_torrent_remove(struct store *s, const struct infohash *hash, store_changed done,
+                         void *ctx)
+{
+    return store_torrents_remove(s, hash, 1, done, ctx);
 }
 
 int store_torrent_set_info(struct store *s, const struct infohash *hash, struct span info,
