@@ -126,6 +126,13 @@ def hang(cluster, server):
     return go_on
 
 
+def callers(server):
+    """Connections to the API that are open, but for the one that asks."""
+    lines = server.api("GET", "/metrics").body.decode().splitlines()
+    return next(int(line.split()[1]) for line in lines
+                if line.startswith("rookery_api_connections ")) - 1
+
+
 def test_stopped_while_the_database_hangs(own_cluster, servers):
     """With an add, a removal and a pause on their way: in time all the same."""
     server = servers(database=own_cluster.new_database())
@@ -137,7 +144,7 @@ def test_stopped_while_the_database_hangs(own_cluster, servers):
             calls = [pool.submit(outcome, post, server, new),
                      pool.submit(outcome, server.api, "PUT", f"{path(running)}/pause"),
                      pool.submit(outcome, server.api, "DELETE", path(running))]
-            time.sleep(0.3)
+            eventually(lambda: callers(server) == len(calls), 10, "all have called")
             stop_in_time(server)
             assert all(call.result() in (503, None) for call in calls)
     finally:
@@ -156,7 +163,9 @@ def test_stopped_while_a_removal_waits_for_its_tracker(servers):
         deaf.recv(100)
         with ThreadPoolExecutor() as pool:
             removal = pool.submit(outcome, server.api, "DELETE", path(torrent))
-            time.sleep(1)
+            url = server.config["database"]["url"]
+            eventually(lambda: sql(url, "SELECT count(*) FROM torrents") == [(1,)], 10,
+                       "the removal is stored")
             stop_in_time(server)
             assert removal.result() in (200, 503, None)
     server.start()

@@ -14,29 +14,13 @@ from lib.resttorrent import (
     FORM, RestTorrent, bind, check_torrent, failed, free_ports, is_free, is_listening)
 from lib.rookery import AUTH
 from lib.torrentflow import (
-    H1, H1_BASE32, H2, HD, MAGNET, T1, T2, UNKNOWN, TorrentFlow, multipart, put_content)
+    H1, H1_BASE32, H2, HD, MAGNET, OPEN, T1, T2, UNKNOWN, TorrentFlow, multipart)
 from lib.torrust import stranger
 from lib.wait import eventually
 from lib.web import Web, dead_port
 
-OPEN = {"api": {"local_without_token": True, "url_fetch": "any"}}
 NOBODY = "0" * 32
 BIND_FAILED = "bind failed address already in use"
-
-
-@pytest.fixture
-def start(servers, tmp_path):
-    """start(config): a server whose client may use any folder of the test."""
-    def begin(config=None, **kwargs):
-        config = json.loads(json.dumps(config or OPEN))
-        config.setdefault("client", {})["allowed_dirs"] = [str(tmp_path)]
-        return servers(config, **kwargs)
-    return begin
-
-
-@pytest.fixture
-def server(start):
-    return start()
 
 
 @pytest.fixture
@@ -60,15 +44,6 @@ def web():
     })
     yield server
     server.close()
-
-
-@pytest.fixture
-def seed(tmp_path):
-    """A folder with the right content of both torrents."""
-    folder = tmp_path / "seed"
-    folder.mkdir()
-    put_content(folder)
-    return folder
 
 
 # ---- sessions

@@ -3,42 +3,36 @@ call."""
 
 import base64
 import json
+import os
 import socket
 import struct
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from lib import bencode
 from lib.http import Connection
-from lib.rookery import AUTH, TOKEN
+from lib.rookery import AUTH, TOKEN, merged
 from lib.spritzle import COUNTERS, EXAMPLE, GAUGES, SESSION_KEYS, Spritzle, failed
 from lib.torrentflow import (
-    H1, H1_BASE32, H2, HD, MAGNET, T1, T2, TORRENTS, UNKNOWN, TorrentFlow, multipart, put_content)
+    H1, H1_BASE32, H2, HD, MAGNET, OPEN, T1, T2, TORRENTS, UNKNOWN, TorrentFlow, multipart)
 from lib.torrust import stranger
 from lib.wait import eventually
 from lib.web import Web, dead_port
 
-OPEN = {"api": {"local_without_token": True, "url_fetch": "any"}}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 ONE_OF = "One of and only one 'file', 'url' or 'info_hash' allowed."
 
 
 @pytest.fixture
-def start(servers, tmp_path):
-    """start(config): a server whose client may use any folder of the test."""
+def start(start):
+    """The same, and what the own tracker would say of a torrent is not in its status."""
     def begin(config=None, **kwargs):
-        config = json.loads(json.dumps(config or OPEN))
-        config.setdefault("client", {}).update(allowed_dirs=[str(tmp_path)],
-                                               announce_to_own_tracker=False)
-        return servers(config, **kwargs)
+        return start(merged(config or OPEN, {"client": {"announce_to_own_tracker": False}}),
+                     **kwargs)
     return begin
-
-
-@pytest.fixture
-def server(start):
-    return start()
 
 
 @pytest.fixture
@@ -68,22 +62,6 @@ def web():
     server.close()
 
 
-@pytest.fixture
-def empty(tmp_path):
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def seed(tmp_path):
-    """A folder with the right content of both torrents."""
-    folder = tmp_path / "seed"
-    folder.mkdir()
-    put_content(folder)
-    return folder
-
-
 def settled(api, info_hash, state):
     return eventually(lambda: (s := api.status(info_hash))["state"] == state and s, 20)
 
@@ -99,10 +77,17 @@ def test_session_without_torrents(shared):
     session = shared.session()
     assert session["ses.num_loaded_torrents"] == 0
     assert session["ses.num_unchoke_slots"] > 0
-    assert session["disk.num_running_threads"] == 4
+    assert session["disk.num_running_threads"] == max(4, len(os.sched_getaffinity(0)))
     for key in ("net.sent_bytes", "net.recv_bytes", "ses.num_piece_failed", "dht.dht_nodes",
                 "utp.num_utp_connected", "peer.num_peers_connected"):
         assert session[key] == 0, key
+
+
+def test_the_threads_are_as_many_as_configured(start):
+    server = start({**OPEN, "client": {"disk_threads": 3, "hash_threads": 2}})
+    assert Spritzle(server).session()["disk.num_running_threads"] == 3 + 2
+    tasks = Path(f"/proc/{server.process.pid}/task")
+    assert len(list(tasks.iterdir())) >= 3 + 2 + server.config["tracker"]["workers"]
 
 
 def test_session_as_torrents_come_and_go(api, seed, empty):

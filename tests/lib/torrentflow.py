@@ -18,6 +18,9 @@ UNKNOWN = "c" * 40
 HD = "d" * 40
 MAGNET = f"magnet:?xt=urn:btih:{HD}&dn=hello"
 
+# For callers of this machine, and URLs on it.
+OPEN = {"api": {"local_without_token": True, "url_fetch": "any"}}
+
 BOOLS = ["paused", "auto_managed", "sequential_download", "is_seeding", "is_finished",
          "has_metadata", "has_incoming", "seed_mode", "upload_mode", "share_mode", "super_seeding"]
 TEXTS = ["infohash", "state", "name", "save_path", "error", "storage_mode", "creator", "comment"]
