@@ -214,13 +214,13 @@ def test_files_that_went_away_and_came_back(tracker, servers, tmp_path):
         live_path = tmp_path / "seed-127.0.10.2" / "a tree"
         down_path.rename(tmp_path / "elsewhere")
         down.server.start()
-        assert str(down_path) in error_of(down)
+        assert f"/{down_path.name}" in error_of(down)  # long paths are cut at their front
 
         live.server.start()  # so that no file is open
         eventually(live.is_complete, 20)
         live_path.rename(tmp_path / "moved")
         leecher = swarm.leecher(LibTorrent, "127.0.10.3", torrent)
-        assert str(live_path) in error_of(live)
+        assert "/seed-127.0.10.2/a tree" in error_of(live)
         for seeder in (down, live):
             assert not seeder.status()["is_seeding"] or seeder.status()["num_peers"] == 0
         assert not list(down_path.iterdir()) and not live_path.exists()
