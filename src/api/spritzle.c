@@ -2,7 +2,7 @@
  *              removes (spritzle_remove.c); pause, resume and flags ask the client and wait for its
  *              word.
  * Failures     {"status": number, "reason": text, "message": "number: text"}.
- * At the end   every pending was freed by the one who answered.
+ * At the end   each exchange was answered once; nothing else was kept.
  */
 #include "api/spritzle.h"
 
@@ -76,32 +76,19 @@ void spritzle_answer_failure(struct http_exchange *x, int status)
     }
 }
 
-struct spritzle_pending {
-    struct http_exchange *x;
-};
-
-struct spritzle_pending *spritzle_pending_new(struct http_exchange *x)
+void spritzle_answer_done(void *exchange, int status)
 {
-    struct spritzle_pending *p = mem_new(struct spritzle_pending);
-    p->x = x;
-    return p;
-}
-
-void spritzle_pending_done(void *pending, int status)
-{
-    struct spritzle_pending *p = pending;
     if (status < 0) {
-        spritzle_answer_failure(p->x, status);
+        spritzle_answer_failure(exchange, status);
     } else {
-        http_reply(p->x, 200, NULL, span_of(NULL, 0));
+        http_reply(exchange, 200, NULL, span_of(NULL, 0));
     }
-    free(p);
 }
 
-void spritzle_pending_started(struct spritzle_pending *p, int status)
+void spritzle_started(struct call *c, int status)
 {
     if (status < 0) {
-        spritzle_pending_done(p, status);
+        spritzle_answer_failure(c->x, status);
     }
 }
 
@@ -276,9 +263,8 @@ static void set_paused(struct call *c, bool paused)
 {
     struct infohash hash;
     if (spritzle_take_hash(c, &hash)) {
-        struct spritzle_pending *p = spritzle_pending_new(c->x);
-        spritzle_pending_started(
-            p, client_set_paused(c->env->parts.client, &hash, paused, spritzle_pending_done, p));
+        spritzle_started(
+            c, client_set_paused(c->env->parts.client, &hash, paused, spritzle_answer_done, c->x));
     }
 }
 
@@ -325,9 +311,8 @@ static void put_flags(struct call *c)
     } else if (spritzle_flags_change(&options.flags, c->req->body, why) < 0) {
         call_fail(c, 400, "%s", why);
     } else {
-        struct spritzle_pending *p = spritzle_pending_new(c->x);
-        spritzle_pending_started(
-            p, client_set_options(c->env->parts.client, &hash, &options, spritzle_pending_done, p));
+        spritzle_started(c, client_set_options(c->env->parts.client, &hash, &options,
+                                               spritzle_answer_done, c->x));
     }
 }
 

@@ -24,11 +24,9 @@ void spritzle_delete_one(struct call *c);
 bool spritzle_take_hash(struct call *c, struct infohash *out);
 /* What a call of the client that failed means. */
 void spritzle_answer_failure(struct http_exchange *x, int status);
-/* Answers 200 without a body once the client is done. */
-struct spritzle_pending;
-struct spritzle_pending *spritzle_pending_new(struct http_exchange *x);
-void spritzle_pending_done(void *pending, int status);
-/* status: of the call that was given pending; negative: it will not call back. */
-void spritzle_pending_started(struct spritzle_pending *p, int status);
+/* A client_done: answers 200 without a body, or a failure. */
+void spritzle_answer_done(void *exchange, int status);
+/* status: of the call that was given spritzle_answer_done; negative: it will not call back. */
+void spritzle_started(struct call *c, int status);
 
 #endif

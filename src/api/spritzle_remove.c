@@ -43,10 +43,9 @@ void spritzle_delete_one(struct call *c)
 {
     struct infohash hash;
     if (spritzle_take_hash(c, &hash)) {
-        struct spritzle_pending *p = spritzle_pending_new(c->x);
-        spritzle_pending_started(p, client_remove(c->env->parts.client, &hash,
-                                                  wants_files_gone(c->req->query),
-                                                  spritzle_pending_done, p));
+        spritzle_started(c,
+                         client_remove(c->env->parts.client, &hash, wants_files_gone(c->req->query),
+                                       spritzle_answer_done, c->x));
     }
 }
 

@@ -149,7 +149,7 @@ void spritzle_torrent_add_middle(struct buf *out, const struct spritzle_torrent 
     spritzle_json_bool(out, "auto_managed", has_flag(s, TORRENT_AUTO_MANAGED));
     spritzle_json_bool(out, "sequential_download", has_flag(s, TORRENT_SEQUENTIAL));
     spritzle_json_count(out, "num_connections", (uint64_t)s->n_peers + s->n_half_open);
-    spritzle_json_bool(out, "upload_mode", has_flag(s, TORRENT_UPLOAD_ONLY));
+    spritzle_json_bool(out, "upload_mode", torrent_in_upload_mode(s));
     spritzle_json_count(out, "upload_rate", s->up_all_bps);
     spritzle_json_int(out, "error_file", -1);
     spritzle_json_bool(out, "stop_when_ready", false);

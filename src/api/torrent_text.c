@@ -1,4 +1,3 @@
-/* A word each. */
 #include "api/torrent_text.h"
 
 #include "base/banned.h"
@@ -20,4 +19,10 @@ const char *torrent_state_text(enum torrent_state state)
         return "seeding";
     }
     return "";
+}
+
+bool torrent_in_upload_mode(const struct torrent_status *s)
+{
+    bool wanted = (s->flags & TORRENT_UPLOAD_ONLY) != 0 && (s->flags & TORRENT_SHARE_MODE) == 0;
+    return wanted || s->fault == FAULT_DISK_FULL;
 }

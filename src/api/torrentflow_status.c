@@ -68,7 +68,7 @@ static void add_state(struct buf *out, const struct torrent_status *s)
     bool seeding = s->state == TORRENT_SEEDING;
     add_text(out, "state", span_str(torrent_state_text(s->state)));
     add_bool(out, "paused", (s->flags & TORRENT_PAUSED) != 0);
-    add_bool(out, "auto_managed", false); /* a pause stays until somebody ends it */
+    add_bool(out, "auto_managed", (s->flags & TORRENT_AUTO_MANAGED) != 0);
     add_bool(out, "sequential_download", (s->flags & TORRENT_SEQUENTIAL) != 0);
     add_bool(out, "is_seeding", seeding);
     add_bool(out, "is_finished", seeding || s->state == TORRENT_FINISHED);
@@ -116,11 +116,10 @@ static void add_times(struct buf *out, const struct torrent_status *s)
 
 static void add_modes(struct buf *out, const struct torrent_status *s)
 {
-    bool upload_only = (s->flags & TORRENT_UPLOAD_ONLY) != 0 || s->fault == FAULT_DISK_FULL;
     add_bool(out, "has_incoming", s->has_incoming);
     add_bool(out, "seed_mode", (s->flags & TORRENT_SEED_MODE) != 0);
-    add_bool(out, "upload_mode", upload_only);
-    add_bool(out, "share_mode", false);
+    add_bool(out, "upload_mode", torrent_in_upload_mode(s));
+    add_bool(out, "share_mode", (s->flags & TORRENT_SHARE_MODE) != 0);
     add_bool(out, "super_seeding", (s->flags & TORRENT_SUPER_SEEDING) != 0);
     add_int(out, "priority", 0); /* all torrents are equal */
 }

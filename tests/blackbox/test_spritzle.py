@@ -799,6 +799,12 @@ def test_one_engine_many_views(api, seed):
     assert flow.status(H1)["paused"]
     api.added(api.upload(T2, args={"save_path": str(seed)}))
     assert flow.status(H2)["name"] == "multi"
+    for mode in ("share_mode", "upload_mode"):
+        api.empty_ok("PUT", f"/torrent/{H2}/flags",
+                     json.dumps({"share_mode": False, mode: True}).encode())
+        for status in (api.status(H2), flow.status(H2)):
+            assert status["auto_managed"] and status[mode]
+            assert status["share_mode"] != status["upload_mode"]
     flow.remove(H1)
     assert api.torrents() == [H2]
 
