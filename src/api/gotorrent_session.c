@@ -232,6 +232,8 @@ static void add_tracker(const struct gotorrent_session *s, struct buf *out,
              tracker_status_text(v->state), counts.incomplete, counts.complete,
              (unsigned long long)counts.incomplete + counts.complete);
     add_time(out, "lastannounce", wall_s(s, v->last_ms));
+    buf_add_byte(out, ',');
+    add_text(out, "message", span_str(v->text));
     buf_add_byte(out, '}');
 }
 

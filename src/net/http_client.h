@@ -4,6 +4,8 @@
  * Redirects  http and https only, at most max_redirects of them; each hop's connection is checked
  *            by allow with the address that is really connected to, so that no name can change its
  *            mind between the check and the connection.
+ * TLS        certificates are checked against the system's authorities, or those in the file that
+ *            SSL_CERT_FILE names.
  * Never      reads .netrc, cookies, proxies from the environment; sends credentials across hosts.
  * Limits     HTTP_CLIENT_MAX at once; more wait in line. Connections are kept alive and reused.
  * Thread     the loop's. done exactly once for each request, never from inside a call of the user.

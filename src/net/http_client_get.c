@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -79,10 +80,17 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
     return get->body.bad ? 0 : size * n;
 }
 
+/* OpenSSL looks at the variable itself; libcurl's own default hides it. */
+static CURLcode set_authorities(CURL *e)
+{
+    const char *file = getenv("SSL_CERT_FILE");
+    return file == NULL || file[0] == '\0' ? CURLE_OK : curl_easy_setopt(e, CURLOPT_CAINFO, file);
+}
+
 /* What every request has. */
 static CURLcode set_rules(CURL *e)
 {
-    CURLcode rc = CURLE_OK;
+    CURLcode rc = set_authorities(e);
     rc = rc ? rc : curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     rc = rc ? rc : curl_easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     rc = rc ? rc : curl_easy_setopt(e, CURLOPT_PROXY, ""); /* nor the environment's */

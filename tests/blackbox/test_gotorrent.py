@@ -9,6 +9,7 @@ import pytest
 from lib.gotorrent import GoTorrent, failed
 from lib.http import Connection
 from lib.rookery import AUTH, TOKEN
+from lib.tls import make_certificate
 from lib.torrentflow import H1, H1_BASE32, H2, HD, MAGNET, T1, T2, UNKNOWN, TorrentFlow
 from lib.wait import eventually
 
@@ -80,8 +81,33 @@ def test_trackers(go, server, empty):
     assert tracker[0]["peers"] == tracker[0]["leechers"] + tracker[0]["seeders"] == 1
     assert tracker[0]["lastannounce"] != ""
     tracker = eventually(lambda: (t := go.session(H1)["trackers"])[0]["status"] == "error" and t)
+    assert "connect" in tracker[0].pop("message").lower()
     assert tracker == [{"url": dead, "status": "error", "leechers": 0, "seeders": 0, "peers": 0,
                         "lastannounce": ""}]
+
+
+def test_a_tracker_that_refuses(go, empty, web):
+    """What it says is shown."""
+    web.pages["/announce"] = (200, {}, b"d14:failure reason12:go home, youe")
+    go.add_magnet(f"{MAGNET}&tr={quote(web.url('/announce'), safe='')}", empty)
+    trackers = eventually(lambda: (t := go.session(HD)["trackers"])[0]["message"] and t)
+    assert (trackers[0]["status"], trackers[0]["message"]) == ("error", "go home, you")
+
+
+def test_a_tracker_with_tls(servers, start, tmp_path, empty):
+    """Its certificate counts when one of the authorities has signed it."""
+    certificate = make_certificate(tmp_path)
+    tracker = servers({"tracker": {"tls": certificate.section}, "client": {"enabled": False}})
+    ip, port = tracker.http_address()
+    magnet = f"{MAGNET}&tr={quote(f'https://{ip}:{port}/announce', safe='')}"
+    for env, status, text in [({"SSL_CERT_FILE": str(certificate.certificate)}, "working", ""),
+                              ({}, "error", "certificate")]:
+        go = GoTorrent(start(env=env))
+        go.add_magnet(magnet, empty)
+        eventually(lambda: go.session(HD)["trackers"][0]["status"] == status)
+        assert text in go.session(HD)["trackers"][0]["message"].lower()
+    peers = tracker.get(f"/api/torrent/{HD}")["peers"]
+    assert len(peers) == 1
 
 
 @pytest.mark.parametrize("text", [

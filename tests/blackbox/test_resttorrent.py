@@ -17,7 +17,7 @@ from lib.torrentflow import (
     H1, H1_BASE32, H2, HD, MAGNET, OPEN, T1, T2, UNKNOWN, TorrentFlow, multipart)
 from lib.torrust import stranger
 from lib.wait import eventually
-from lib.web import Web, dead_port
+from lib.web import dead_port
 
 NOBODY = "0" * 32
 BIND_FAILED = "bind failed address already in use"
@@ -31,19 +31,6 @@ def rest(server):
 @pytest.fixture
 def session(rest):
     return rest.create()
-
-
-@pytest.fixture
-def web():
-    server = Web({
-        "/t1": (200, {"Content-Type": "application/x-bittorrent"}, T1),
-        "/oct": (200, {"Content-Type": "application/octet-stream"}, T1),
-        "/html": (200, {"Content-Type": "text/html"}, b"hello"),
-        "/redir": (302, {"Location": "/t1"}, b""),
-        "/inside": (302, {"Location": "http://169.254.169.254/"}, b""),
-    })
-    yield server
-    server.close()
 
 
 # ---- sessions

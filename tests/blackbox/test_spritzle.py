@@ -20,7 +20,7 @@ from lib.torrentflow import (
     H1, H1_BASE32, H2, HD, MAGNET, OPEN, T1, T2, TORRENTS, UNKNOWN, TorrentFlow, multipart)
 from lib.torrust import stranger
 from lib.wait import eventually
-from lib.web import Web, dead_port
+from lib.web import dead_port
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 ONE_OF = "One of and only one 'file', 'url' or 'info_hash' allowed."
@@ -44,22 +44,6 @@ def api(server):
 def shared(shared_servers):
     """A server that no test of it changes."""
     return Spritzle(shared_servers.once("open", OPEN), token=None)
-
-
-@pytest.fixture
-def web():
-    torrent = {"Content-Type": "application/x-bittorrent"}
-    server = Web({
-        "/t1": (200, torrent, T1),
-        "/oct": (200, {"Content-Type": "application/octet-stream"}, T1),
-        "/html": (200, {"Content-Type": "text/html"}, b"hello"),
-        "/empty": (200, torrent, b""),
-        "/gone": (410, torrent, T1),
-        "/redir": (302, {"Location": "/t1"}, b""),
-        "/inside": (302, {"Location": "http://169.254.169.254/"}, b""),
-    })
-    yield server
-    server.close()
 
 
 def settled(api, info_hash, state):

@@ -12,35 +12,12 @@ from lib.torrentflow import (
     H1, H1_BASE32, H2, HD, MAGNET, OPEN, T1, T2, TORRENTS, UNKNOWN, TorrentFlow, failed, multipart)
 from lib.torrust import stranger
 from lib.wait import eventually
-from lib.web import Web, dead_port
+from lib.web import dead_port
 
 
 @pytest.fixture
 def flow(server):
     return TorrentFlow(server, token=None)
-
-
-@pytest.fixture
-def web():
-    torrent = {"Content-Type": "application/x-bittorrent"}
-    server = Web({
-        "/t1": (200, torrent, T1),
-        "/oct": (200, {"Content-Type": "application/octet-stream"}, T1),
-        "/plain": (200, {}, T1),
-        "/html": (200, {"Content-Type": "text/html"}, b"hello"),
-        "/empty": (200, torrent, b""),
-        "/redir": (302, {"Location": "/t1"}, b""),
-        "/r5": (301, {"Location": "/r4"}, b""),
-        "/r4": (303, {"Location": "/r3"}, b""),
-        "/r3": (307, {"Location": "/r2"}, b""),
-        "/r2": (308, {"Location": "/redir"}, b""),
-        "/r6": (302, {"Location": "/r5"}, b""),
-        "/round": (302, {"Location": "/round"}, b""),
-        "/inside": (302, {"Location": "http://169.254.169.254/latest/meta-data/"}, b""),
-        "/file": (302, {"Location": "file:///etc/passwd"}, b""),
-    })
-    yield server
-    server.close()
 
 
 # ---- adding

@@ -30,7 +30,7 @@ def check_session(session):
     for tracker in session["trackers"]:
         assert {k: type(v) for k, v in tracker.items()} == {
             "url": str, "status": str, "leechers": int, "seeders": int, "peers": int,
-            "lastannounce": str}
+            "lastannounce": str, "message": str}
         assert tracker["status"] in ("working", "error", "not contacted")
         assert tracker["lastannounce"] == "" or TIME.fullmatch(tracker["lastannounce"])
     for peer in session["Peers"]:
