@@ -13,14 +13,10 @@
 #include "api/auth.h"
 #include "api/call.h"
 #include "api/cors.h"
+#include "api/dialects.h"
 #include "api/gate.h"
-#include "api/gotorrent.h"
 #include "api/health.h"
-#include "api/pages.h"
-#include "api/resttorrent.h"
 #include "api/socketio_http.h"
-#include "api/spritzle.h"
-#include "api/torrentflow.h"
 #include "api/torrust.h"
 #include "base/mem.h"
 
@@ -34,31 +30,6 @@ struct api {
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
-
-static const struct dialect *dialect_of(struct span path)
-{
-    static const struct {
-        const char *prefix; /* what ends in a '/' as it is, else a whole segment */
-        const struct dialect *dialect;
-    } prefixes[] = {
-        {"/api/v1/", &torrust_v1_dialect},   {"/api/", &torrust_dialect},
-        {"/torrents", &torrentflow_dialect}, {"/session", &spritzle_dialect},
-        {"/torrent", &spritzle_dialect},     {"/v1", &resttorrent_dialect},
-        {"/alldata", &gotorrent_dialect},    {"/torrentdata", &gotorrent_dialect},
-        {"/addmagnet", &gotorrent_dialect},  {"/addtorrentfile", &gotorrent_dialect},
-        {"/pause", &gotorrent_dialect},      {"/resume", &gotorrent_dialect},
-        {"/remove", &gotorrent_dialect},     {"/setdownrate", &gotorrent_dialect},
-        {"/setuprate", &gotorrent_dialect},
-    };
-    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
-        struct span prefix = span_str(prefixes[i].prefix);
-        if (span_starts_with(path, prefix) &&
-            (prefix.p[prefix.n - 1] == '/' || path.n == prefix.n || path.p[prefix.n] == '/')) {
-            return prefixes[i].dialect;
-        }
-    }
-    return &pages_dialect;
-}
 
 static bool needs_token(const struct api *api, const struct http_request *req, enum route_auth auth)
 {
