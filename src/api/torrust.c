@@ -26,8 +26,8 @@ static const struct route routes[] = {
     {HTTP_POST, "/api/whitelist/:info_hash", ROUTE_TOKEN, torrust_post_whitelist},
     {HTTP_DELETE, "/api/whitelist/:info_hash", ROUTE_TOKEN, torrust_delete_whitelist},
     {HTTP_GET, "/api/keys/reload", ROUTE_TOKEN, torrust_reload_keys},
-    {HTTP_POST, "/api/key/:seconds_valid", ROUTE_TOKEN, torrust_post_key},
-    {HTTP_DELETE, "/api/key/:key", ROUTE_TOKEN, torrust_delete_key},
+    {HTTP_POST, "/api/key/:seconds_valid_or_key", ROUTE_TOKEN, torrust_post_key},
+    {HTTP_DELETE, "/api/key/:seconds_valid_or_key", ROUTE_TOKEN, torrust_delete_key},
 };
 
 const struct dialect torrust_dialect = {

@@ -245,8 +245,8 @@ static const struct route routes[] = {
     {HTTP_GET, "/api/v1/keys", ROUTE_TOKEN, get_keys},
     {HTTP_POST, "/api/v1/keys", ROUTE_TOKEN, post_keys},
     {HTTP_GET, "/api/v1/keys/reload", ROUTE_TOKEN, torrust_reload_keys},
-    {HTTP_POST, "/api/v1/key/:seconds_valid", ROUTE_TOKEN, torrust_post_key},
-    {HTTP_DELETE, "/api/v1/key/:key", ROUTE_TOKEN, torrust_delete_key},
+    {HTTP_POST, "/api/v1/key/:seconds_valid_or_key", ROUTE_TOKEN, torrust_post_key},
+    {HTTP_DELETE, "/api/v1/key/:seconds_valid_or_key", ROUTE_TOKEN, torrust_delete_key},
 };
 
 const struct dialect torrust_v1_dialect = {
