@@ -7,7 +7,8 @@ import sys
 
 import tree
 
-CHECKS = ["includes", "headers", "sizes", "banned", "proto_fuzz", "words", "formatting"]
+CHECKS = ["includes", "headers", "sizes", "banned", "proto_fuzz", "openapi", "routes", "words",
+          "formatting"]
 
 
 def main(names):

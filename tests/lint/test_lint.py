@@ -1,5 +1,7 @@
 """Each check on a tiny tree: silent on what is right, and loud on each thing it is there for."""
 
+import copy
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,9 @@ import banned
 import formatting
 import headers
 import includes
+import openapi
 import proto_fuzz
+import routes
 import run
 import sizes
 import tree
@@ -212,6 +216,85 @@ def test_formatting(make):
     make({"src/a.c": "int f(void) {\n  return 1; }\n"})
     complaints = formatting.check(root)
     assert len(complaints) == 1 and complaints[0].startswith("src/a.c:1:")
+
+
+# ---- openapi, routes
+
+DOCUMENT = {
+    "openapi": "3.1.0",
+    "tags": [{"name": "A", "description": "Letters."}],
+    "security": [{"token": []}],
+    "paths": {"/a/{b}": {"get": {
+        "operationId": "getB", "tags": ["A"], "summary": "Show b.", "security": [],
+        "parameters": [{"$ref": "#/components/parameters/B"}],
+        "responses": {"200": {"description": "It.", "content": {
+            "text/plain": {"schema": {"$ref": "#/components/schemas/B"}}}}}}}},
+    "components": {
+        "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        "parameters": {"B": {"name": "b", "in": "path", "required": True, "description": "Which.",
+                             "schema": {"type": "string"}}},
+        "schemas": {"B": {"type": "string"}}}}
+
+
+def with_document(make, *path, value):
+    """A tree whose document has this value at this path; None: nothing there."""
+    document = copy.deepcopy(DOCUMENT)
+    at = document
+    for name in path[:-1]:
+        at = at[name]
+    if value is None:
+        at.pop(path[-1])
+    else:
+        at[path[-1]] = value
+    return make({openapi.DOCUMENT: json.dumps(document)})
+
+
+GET_B = ("paths", "/a/{b}", "get")
+
+
+def test_openapi_as_it_should_be(make):
+    assert openapi.check(make({})) == []
+    assert openapi.check(with_document(make, "openapi", value="3.1.0")) == []
+
+
+@pytest.mark.parametrize("path, value, what", [
+    (("openapi",), "3.0.3", "not OpenAPI 3.1"),
+    (("security",), [{"key": []}], "no security scheme is called key"),
+    (("components", "schemas"), {}, "#/components/schemas/B is not there"),
+    (("components", "schemas", "C"), {}, "C is used by nobody"),
+    (("components", "parameters", "B", "schema"), None, "needs in, description and schema"),
+    (("components", "parameters", "B", "required"), False, "is not required"),
+    (("components", "parameters", "B", "name"), "c", "the path's parameters"),
+    (("paths", "/b"), {"get": DOCUMENT["paths"]["/a/{b}"]["get"]}, "an operationId that another has"),
+    ((*GET_B, "summary"), None, "a sentence as its summary"),
+    ((*GET_B, "tags"), ["B"], "its tag"),
+    ((*GET_B, "security"), [{"key": []}], "no security scheme is called key"),
+    ((*GET_B, "responses"), {"404": {"description": "No."}}, "no response is a success"),
+    ((*GET_B, "responses", "200", "description"), None, "a status and a description"),
+    ((*GET_B, "responses", "200", "content"), {"text/plain": {}}, "has no schema"),
+    ((*GET_B, "requestBody"), {"content": {"text/plain": {}}}, "the body has no schema"),
+])
+def test_openapi_with_faults(make, path, value, what):
+    complaints = openapi.check(with_document(make, *path, value=value))
+    assert any(what in complaint for complaint in complaints), complaints
+
+
+def test_openapi_that_is_no_json(make):
+    complaint, = openapi.check(make({openapi.DOCUMENT: '{\n"openapi": }'}))
+    assert complaint.startswith("src/api/openapi.json:2: ")
+
+
+def test_routes(make):
+    root = with_document(make, "openapi", value="3.1.0")
+    make({routes.README: "# It\n"})
+    assert "marks" in routes.check(root)[0]
+    make({routes.README: f"# It\n{routes.BEGIN}{routes.END}more\n"})
+    assert len(routes.check(root)) == 1
+    routes.write(root)
+    assert routes.check(root) == []
+    text = (root / routes.README).read_text()
+    assert text.startswith("# It\n") and text.endswith("more\n")
+    assert "| **A** | *Letters.* |\n| `GET /a/:b` | Show b. (no token) |\n" in text
 
 
 # ---- run
