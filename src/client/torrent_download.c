@@ -427,7 +427,7 @@ static void on_have(struct torrent *t, uint32_t piece)
     resume_touch(t, true, false);
     LIST_FOREACH_SAFE (node, &t->conns) {
         struct conn *c = conn_of(node);
-        if (c->greeted && !peer_has(&c->peer, piece)) {
+        if (c->greeted) { /* who has it too wants to see how far we are */
             peer_send_have(&c->peer, piece, torrent_now(t));
             conn_wake(c);
         }
