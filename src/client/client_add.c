@@ -3,7 +3,8 @@
  * Happy path  the .torrent or the magnet is read -> the save path resolved and made -> stored -> on
  *             the own tracker's whitelist -> given to the engine -> answered. Another add of the
  *             same torrent meanwhile waits for the first one's answer; one that is there already is
- *             answered in the next turn of the loop.
+ *             answered in the next turn of the loop; one that is being removed is added when it has
+ *             gone.
  * Loading     until the stored torrents are here nobody knows which one is new: adds wait for
  *             that.
  * Failures    before the commit nothing has changed. Behind it only the engine can refuse, which is
@@ -30,15 +31,9 @@
 
 enum { TEXTS_MAX = 1 << 20 };
 
-/* An add that waits for another one of the same torrent. */
-struct waiter {
-    struct list node;
-    client_added done;
-    void *ctx;
-};
-
-/* An add on its way to the database. */
+/* An add on its way to the database, or behind another add or the removal of the same torrent. */
 struct add_op {
+    struct list node; /* in record.waiting, of that one */
     struct client *c;
     struct record *record;
     session_id session;
@@ -66,28 +61,35 @@ static void add_op_free(struct add_op *op)
     free(op);
 }
 
+void record_take_waiting(struct record *r, struct list *out)
+{
+    list_init(out);
+    while (!list_is_empty(&r->waiting)) {
+        struct list *node = list_first(&r->waiting);
+        list_remove(node);
+        list_add_tail(out, node);
+    }
+}
+
+static void add_answer(struct add_op *op, int status, bool existed, const struct err *e)
+{
+    op->done(op->ctx, status, &op->row.info_hash, existed, e);
+    add_op_free(op);
+}
+
 /* The answer to the add and to those that waited for it; the record is gone when it failed. */
 static void add_finish(struct add_op *op, int status, const struct err *e)
 {
     struct record *r = op->record;
-    struct infohash hash = r->info_hash;
     struct list waiting;
-    list_init(&waiting);
-    while (!list_is_empty(&r->waiting)) {
-        struct list *node = list_first(&r->waiting);
-        list_remove(node);
-        list_add_tail(&waiting, node);
-    }
+    record_take_waiting(r, &waiting);
     if (status < 0) {
         record_free(r);
     }
-    op->done(op->ctx, status, &hash, false, e);
+    add_answer(op, status, false, e);
     LIST_FOREACH_SAFE (node, &waiting) {
-        struct waiter *w = container_of(node, struct waiter, node);
-        w->done(w->ctx, status, &hash, true, e);
-        free(w);
+        add_answer(container_of(node, struct add_op, node), status, true, e);
     }
-    add_op_free(op);
 }
 
 static void fill_trackers(const struct add_op *op, struct torrent_tracker *out)
@@ -334,39 +336,23 @@ static int add_prepare(struct add_op *op, const struct client_add *add, struct e
     return 0;
 }
 
-/* An answer that waits for nothing, yet must not come from inside the call. */
-struct existing_call {
-    struct infohash hash;
-    client_added done;
-    void *ctx;
-};
-
 static void on_existing(void *ctx)
 {
-    struct existing_call *call = ctx;
-    call->done(call->ctx, 0, &call->hash, true, NULL);
-    free(call);
+    add_answer(ctx, 0, true, NULL);
 }
 
-/* It is here: answered later, when what is here was stored. */
-static int add_existing(struct record *r, client_added done, void *ctx)
+/* It is here, or was: what becomes of it is answered later. */
+static void add_behind(struct record *r, struct add_op *op)
 {
+    if (r->state ==
+        RECORD_LIVE) { /* stored already, yet the answer must not come from inside the call */
+        client_later(r->c, on_existing, op);
+        return;
+    }
     if (r->state == RECORD_REMOVING) {
-        return ERR_UNAVAILABLE;
+        r->c->n_calls++;
     }
-    if (r->state == RECORD_ADDING) {
-        struct waiter *w = mem_new(struct waiter);
-        w->done = done;
-        w->ctx = ctx;
-        list_add_tail(&r->waiting, &w->node);
-        return 0;
-    }
-    struct existing_call *call = mem_new(struct existing_call);
-    call->hash = r->info_hash;
-    call->done = done;
-    call->ctx = ctx;
-    client_later(r->c, on_existing, call);
-    return 0;
+    list_add_tail(&r->waiting, &op->node);
 }
 
 /* Negative: nothing has begun, and op is still the caller's. */
@@ -375,11 +361,7 @@ static int add_begin(struct add_op *op, struct err *e)
     struct client *c = op->c;
     struct record *there = record_of_hash(c, &op->row.info_hash);
     if (there != NULL) {
-        int status = add_existing(there, op->done, op->ctx);
-        if (status < 0) {
-            return err_set(e, status, "the torrent is being removed");
-        }
-        add_op_free(op);
+        add_behind(there, op);
         return 0;
     }
     struct session_net *session = session_find(c, op->session);
@@ -410,13 +392,28 @@ static int add_begin(struct add_op *op, struct err *e)
 static void on_loaded(void *ctx, int status)
 {
     struct add_op *op = ctx;
-    struct infohash hash = op->row.info_hash;
     struct err e;
     int rc = status < 0 ? err_set(&e, status, "%s", err_text(status)) : add_begin(op, &e);
     if (rc < 0) {
-        op->done(op->ctx, rc, &hash, false, &e);
-        add_op_free(op);
+        add_answer(op, rc, false, &e);
     }
+}
+
+void client_add_waiting(struct client *c, struct list *waiting)
+{
+    LIST_FOREACH_SAFE (node, waiting) {
+        struct add_op *op = container_of(node, struct add_op, node);
+        list_remove(node);
+        c->n_calls--;
+        on_loaded(op, c->closed != NULL ? ERR_UNAVAILABLE : 0);
+    }
+}
+
+/* Is there nothing that this add would find? */
+static bool is_new(const struct client *c, const struct infohash *hash)
+{
+    const struct record *r = record_of_hash(c, hash);
+    return c->loading || r == NULL || r->state == RECORD_REMOVING;
 }
 
 int client_add(struct client *c, const struct client_add *add, client_added done, void *ctx,
@@ -433,7 +430,7 @@ int client_add(struct client *c, const struct client_add *add, client_added done
     buf_init(&op->web_seeds, 1 << 20);
     buf_init(&op->texts, TEXTS_MAX);
     int status = add_prepare(op, add, e);
-    if (status == 0 && (c->loading || record_of_hash(c, &op->row.info_hash) == NULL)) {
+    if (status == 0 && is_new(c, &op->row.info_hash)) {
         status = resolve_path(op, add->save_path, e);
     }
     if (status == 0 && client_when_loaded(c, on_loaded, op)) {

@@ -47,7 +47,7 @@ struct record {
     bool memory_only;           /* the database does not have it */
     bool info_unsaved;          /* metadata came from peers and is not in the database yet */
     bool unlisted;              /* the own tracker's whitelist may not have it */
-    struct list waiting;        /* struct waiter: adds of it that came meanwhile */
+    struct list waiting;        /* struct add_op: adds of it that came meanwhile */
     struct change *changing;    /* options that are being stored */
     struct remove_op *removing; /* to be answered when the engine has let go of it */
 };
@@ -203,6 +203,13 @@ void record_on_metadata(struct record *r);
 void record_on_removed(struct record *r, const struct engine_out *out);
 /* Nobody waits any longer for files to go: what is left of them stays. */
 void records_give_up_removing(struct client *c);
+
+/* client_add.c */
+/* Those that wait for the end of the record's add or removal, into out. */
+void record_take_waiting(struct record *r, struct list *out);
+/* What was removed has gone: the first of those that waited for it begins, and the others wait for
+ * that one. */
+void client_add_waiting(struct client *c, struct list *waiting);
 
 /* client_load.c */
 void client_load(struct client *c);

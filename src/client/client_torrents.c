@@ -152,15 +152,19 @@ static void remove_finish(struct remove_op *op, int status)
 
 void record_on_removed(struct record *r, const struct engine_out *out)
 {
+    struct client *c = r->c;
     struct remove_op *op = r->removing;
+    struct list waiting;
     if (out->status < 0) {
         log_warn(LOG_CLIENT, "not all files could be removed", KV_HASH("info_hash", &r->info_hash),
                  KV_STR("why", out->err.msg));
     }
+    record_take_waiting(r, &waiting);
     record_free(r);
     if (op != NULL) {
         remove_finish(op, out->status);
     }
+    client_add_waiting(c, &waiting);
 }
 
 void records_give_up_removing(struct client *c)
@@ -169,6 +173,11 @@ void records_give_up_removing(struct client *c)
          node = map_next(&c->records, node)) {
         struct record *r = container_of(node, struct record, by_hash);
         struct remove_op *op = r->removing;
+        struct list waiting;
+        if (r->state == RECORD_REMOVING) {
+            record_take_waiting(r, &waiting);
+            client_add_waiting(c, &waiting);
+        }
         r->removing = NULL;
         if (op != NULL) {
             op->done(op->ctx, 0);

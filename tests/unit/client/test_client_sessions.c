@@ -448,6 +448,63 @@ static void test_remove_of_both(void **state)
     shell_end(sh);
 }
 
+/* One with a file, which the disk lets go of in a turn of its own. */
+static struct infohash add_file(struct shell *sh, struct answer *a)
+{
+    static const char text[] = "d4:infod6:lengthi5e4:name1:a12:piece lengthi16384e"
+                               "6:pieces20:01234567890123456789ee";
+    const struct client_add add = {.metainfo = span_str(text), .flags = TORRENT_PAUSED};
+    struct infohash hash;
+    struct err e;
+    digest_sha1(hash.b,
+                span_sub(add.metainfo, strlen("d4:info"), strlen(text) - strlen("d4:infoe")));
+    assert_int_equal(client_add(sh->client, &add, on_torrent, a, &e), 0);
+    assert_false(a->here);
+    return hash;
+}
+
+/* It is out of the database, and not yet out of the engine. */
+static void begin_removal(struct shell *sh, struct answer *gone)
+{
+    struct answer a = {.here = false};
+    struct infohash hash = add_file(sh, &a);
+    store_answer(sh, "add", 0);
+    shell_run(sh, &a.here);
+    assert_int_equal(client_remove(sh->client, &hash, false, on_done, gone), 0);
+    store_answer(sh, "remove", 0);
+    assert_false(gone->here);
+}
+
+/* Adds of what is being removed wait for the end of that: the first adds it, the other finds it. */
+static void test_adds_during_a_removal(void **state)
+{
+    struct shell *sh = shell_start();
+    struct answer gone = {.here = false}, first = {.here = false}, second = {.here = false};
+    (void)state;
+    begin_removal(sh, &gone);
+    (void)add_file(sh, &first);
+    (void)add_file(sh, &second);
+    assert_int_equal(sh->store.n_calls, 0);
+    shell_run(sh, &gone.here);
+    assert_true(gone.status == 0 && !first.here && !second.here);
+    store_answer(sh, "add", 0);
+    assert_true(first.here && first.status == 0 && !first.existed);
+    assert_true(second.here && second.status == 0 && second.existed);
+    shell_end(sh);
+}
+
+static void test_close_with_an_add_behind_a_removal(void **state)
+{
+    struct shell *sh = shell_start();
+    struct answer gone = {.here = false}, add = {.here = false};
+    (void)state;
+    begin_removal(sh, &gone);
+    (void)add_file(sh, &add);
+    shell_end(sh);
+    assert_true(gone.here && gone.status == 0);
+    assert_true(add.here && add.status == ERR_UNAVAILABLE);
+}
+
 /* ---- loading and closing ------------------------------------------------------------------- */
 
 static void test_load(void **state)
@@ -541,6 +598,8 @@ int main(void)
         cmocka_unit_test(test_remove_fails),
         cmocka_unit_test(test_remove_during_an_add),
         cmocka_unit_test(test_remove_of_both),
+        cmocka_unit_test(test_adds_during_a_removal),
+        cmocka_unit_test(test_close_with_an_add_behind_a_removal),
         cmocka_unit_test(test_load),
         cmocka_unit_test(test_close),
     };
