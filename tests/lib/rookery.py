@@ -61,6 +61,7 @@ def environment(extra=None):
     """Ours without ROOKERY_*; sanitizers report loudly and keep little freed memory."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("ROOKERY_")}
     env["ASAN_OPTIONS"] = "exitcode=99:quarantine_size_mb=16:" + env.get("ASAN_OPTIONS", "")
+    env["TSAN_OPTIONS"] = "exitcode=99:" + env.get("TSAN_OPTIONS", "")
     env["UBSAN_OPTIONS"] = "exitcode=99:print_stacktrace=1:" + env.get("UBSAN_OPTIONS", "")
     env.update(extra or {})
     return env
