@@ -5,11 +5,11 @@ import json
 import os
 import re
 import signal
-import struct
 
 import pytest
 
 from lib import http
+from lib.engineio import KEY, PATH, SEPARATOR, Polling, WebSocket, read_head
 from lib.rookery import AUTH, TOKEN
 from lib.socketio import SocketIo
 from lib.tls import make_certificate
@@ -19,10 +19,6 @@ from lib.wait import eventually
 VERSIONS = [4, 2]
 MODES = {"polling": ["polling"], "websocket": ["websocket"], "upgrade": None}
 QUICK = {"api": {"socketio_ping_interval_ms": 300, "socketio_ping_timeout_ms": 200}}
-PATH = "/socket.io/"
-KEY = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
-       "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
-SEPARATOR = b"\x1e"
 
 
 @pytest.fixture
@@ -295,98 +291,6 @@ def test_a_server_without_heartbeats_is_noticed(servers, version):
 
 
 # ---- byte by byte
-
-def read_head(connection):
-    """The head of an answer; what comes behind it stays with the connection."""
-    while b"\r\n\r\n" not in connection._buffer:
-        connection._fill()
-    start, connection._buffer = connection._buffer.split(b"\r\n\r\n", 1)
-    lines = start.decode("latin-1").split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines[1:])
-    return http.Response(int(lines[0].split(" ")[1]), headers, b"", lines[0].split(" ")[0])
-
-
-class Polling:
-    """One Engine.IO session by polling."""
-
-    def __init__(self, server, eio=4):
-        self.server = server
-        self.query = f"?EIO={eio}&transport=polling"
-        answer = server.api("GET", PATH + self.query)
-        assert answer.status == 200, answer
-        assert answer.headers["content-type"] == "text/plain; charset=UTF-8"
-        self.opened = answer.text
-        self.sid = json.loads(answer.text[answer.text.index("{"):])["sid"]
-
-    def request(self, method, body=None, headers=None):
-        return self.server.api(method, f"{PATH}{self.query}&sid={self.sid}", token=None, body=body,
-                               headers=headers)
-
-    def get(self):
-        answer = self.request("GET")
-        assert answer.status == 200, answer
-        return answer.body
-
-    def post(self, body, headers=None):
-        body = body.encode() if isinstance(body, str) else body
-        answer = self.request("POST", body, headers)
-        assert (answer.status, answer.body) == (200, b"ok"), answer
-
-    def is_gone(self):
-        answer = self.request("GET")
-        return (answer.status, answer.json()) == (
-            400, {"code": 1, "message": "Session ID unknown"})
-
-
-class WebSocket:
-    """The client's side of one, over a raw connection. target: the query of /socket.io/."""
-
-    def __init__(self, server, query, headers=None):
-        self.connection = http.Connection(server.api_address())
-        self.connection.send(http.head("GET", PATH + query, self.connection.address,
-                                       {**KEY, **AUTH, **(headers or {})}))
-        self.head = read_head(self.connection)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.connection.close()
-
-    def send(self, payload, opcode=1, fin=True, masked=True):
-        payload = payload.encode() if isinstance(payload, str) else payload
-        mask = b"\x37\xfa\x21\x3d" if masked else b""
-        n = len(payload)
-        length = (bytes([n]) if n < 126 else b"\x7e" + struct.pack(">H", n) if n < 65536
-                  else b"\x7f" + struct.pack(">Q", n))
-        length = bytes([length[0] | (0x80 if masked else 0)]) + length[1:]
-        body = bytes(b ^ mask[i % 4] for i, b in enumerate(payload)) if masked else payload
-        self.connection.send(bytes([opcode | (0x80 if fin else 0)]) + length + mask + body)
-
-    def frame(self):
-        """(opcode, payload) of the next frame."""
-        first, length = self.connection._take(2)
-        assert first & 0x70 == 0 and first & 0x80 and length < 128
-        if length == 126:
-            length = struct.unpack(">H", self.connection._take(2))[0]
-        elif length == 127:
-            length = struct.unpack(">Q", self.connection._take(8))[0]
-        return first & 15, self.connection._take(length)
-
-    def text(self):
-        opcode, payload = self.frame()
-        assert opcode == 1, (opcode, payload)
-        return payload.decode()
-
-    def closed(self):
-        """The code of the close that comes, behind which the connection ends."""
-        while True:
-            opcode, payload = self.frame()
-            if opcode == 8:
-                self.send(payload, 8)
-                assert self.connection.read_to_end() == b""
-                return struct.unpack(">H", payload)[0] if payload else None
-
 
 def test_polling_of_revision_4(server):
     session = Polling(server)
