@@ -13,7 +13,8 @@ from lib.engineio import KEY, PATH, SEPARATOR, Polling, WebSocket, read_head
 from lib.rookery import AUTH, TOKEN
 from lib.socketio import SocketIo
 from lib.tls import make_certificate
-from lib.torrentflow import H1, H2, MAGNET, T1, T2, UNKNOWN, TorrentFlow
+from lib.torrent import make_torrent
+from lib.torrentflow import H1, H2, HD, MAGNET, T1, T2, UNKNOWN, TorrentFlow
 from lib.wait import eventually
 
 VERSIONS = [4, 2]
@@ -117,6 +118,37 @@ def test_files_of_every_kind(server, version, tmp_path):
         assert (bad["status"], bad["error"]["code"]) == ("fail", "upload.invalid")
         both = client.command("upload_torrent", file=T1, magnet=MAGNET, **given)
         assert both["error"]["code"] == "upload.target.selectone"
+        client.succeed("delete_session", session_id=sid)
+
+
+@pytest.mark.parametrize("name", ["zażółć 日本 😀", "Ã© as if encoded twice", "🏴‍☠️" * 10,
+                                  "e\u0301\u2028\ufeff"], ids=range(4))
+def test_names_of_every_script(server, version, transports, tmp_path, name):
+    """In the text next to a binary attachment, in text alone, and in answers; the file is found by
+    that very name."""
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / name).write_bytes(b"hello world")
+    torrent = make_torrent(folder / name, ["http://127.0.0.1:9/announce"])
+    with SocketIo(server, version, transports) as client:
+        client.connected()
+        if transports is None:
+            client.upgraded()
+        sid = client.succeed("create_session", ports=[0])["session"]["id"]
+
+        def shown(info_hash, save_path):
+            there = client.succeed("get_torrent", session_id=sid, info_hash=info_hash)
+            assert (there["name"], there["save_path"]) == (name, str(save_path))
+            return there
+
+        client.succeed("upload_torrent", t_id=name, session_id=sid, file=torrent.metainfo,
+                       save_path=str(folder))
+        eventually(lambda: shown(torrent.info_hash.hex(), folder)["state"] == "seeding")
+        client.succeed("upload_torrent", session_id=sid, magnet=f"{MAGNET[:-5]}{name}",
+                       save_path=str(folder / "more"))
+        shown(HD, folder / "more")
+        both = client.succeed("get_torrent_list", session_id=sid, fields="name")
+        assert both["torrents"] == [{"name": name}, {"name": name}]
         client.succeed("delete_session", session_id=sid)
 
 
@@ -327,11 +359,12 @@ def test_polling_of_revision_3(server):
     session.post("13:40/x?token=Q,")
     refusal = b'44/x,{"message":"Invalid namespace"}'
     assert session.get() == b"%d:%s" % (len(refusal), refusal)
-    packet = b'451-["v1",{"t_id":5,"command":"upload_torrent","file":{"_placeholder":true,"num":0}}]'
+    packet = ('451-["v1",{"t_id":"é€😀","command":"upload_torrent",'
+              '"file":{"_placeholder":true,"num":0}}]').encode()  # here it is bytes that count
     digits = bytes(map(int, str(len(packet))))
     session.post(b"\x00" + digits + b"\xff" + packet + b"\x01\x05\xff\x04\xde\xad\xbe\xef",
                  {"Content-Type": "application/octet-stream"})
-    assert b'"t_id":5' in session.get()
+    assert b'"t_id":"\\u00e9\\u20ac\\ud83d\\ude00"' in session.get()
     session.post("2:41")
     session.post("1:1")
     assert session.is_gone()
