@@ -6,6 +6,7 @@
  *               ^                |                      |
  *               +---- failed ----+------- failed -------+
  *               +---- closed ---------------------------+
+ *               +---- left -----+-----------------------+
  *
  *   Failures count until a connection that was of use has ended: a peer that accepts and hangs up
  *   is as useless as one that does not answer. At CANDIDATE_FAILURES_MAX the entry is gone.
@@ -348,6 +349,22 @@ void candidates_on_closed(struct candidates *c, const struct endpoint *peer, uin
         e->failures = 0;
         rest_until(c, e, now_ms + CANDIDATE_RETRY_MS);
     }
+}
+
+void candidates_on_left(struct candidates *c, const struct endpoint *peer)
+{
+    struct entry *e = find(c, peer);
+    if (e != NULL) {
+        rest_until(c, e, 0);
+    }
+}
+
+void candidates_retry(struct candidates *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        c->entries[i].retry_ms = 0;
+    }
+    c->deadline_ms = c->n > 0 ? 0 : UINT64_MAX;
 }
 
 /* Removes what `is_unwanted` names, in one pass. */

@@ -45,7 +45,7 @@ void candidates_free(struct candidates *c);
 bool candidates_add(struct candidates *c, const struct endpoint *peer, enum candidate_source source,
                     bool seed, const struct endpoint *self);
 
-/* The best one that may be tried now; it is marked as being tried until one of the three below.
+/* The best one that may be tried now; it is marked as being tried until one of the four below.
  * seeding: seeds are not worth trying at all. False: none. */
 bool candidates_next(struct candidates *c, uint64_t now_ms, bool seeding, struct endpoint *out);
 /* When candidates_next may have one that it does not have now; UINT64_MAX: never. It holds for the
@@ -57,6 +57,11 @@ void candidates_on_connected(struct candidates *c, const struct endpoint *peer);
 void candidates_on_failed(struct candidates *c, const struct endpoint *peer, uint64_t now_ms);
 /* A connection that worked has ended: it may be tried again after CANDIDATE_RETRY_MS. */
 void candidates_on_closed(struct candidates *c, const struct endpoint *peer, uint64_t now_ms);
+
+/* We let go of it before it could show what it is worth: that counts for nothing. */
+void candidates_on_left(struct candidates *c, const struct endpoint *peer);
+/* Somebody wants peers now: whoever waits for his time may be tried at once. Failures still count. */
+void candidates_retry(struct candidates *c);
 
 void candidates_ban(struct candidates *c, const struct addr *addr);
 bool candidates_is_banned(const struct candidates *c, const struct addr *addr);

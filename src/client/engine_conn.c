@@ -70,10 +70,12 @@ static void tell_candidates(struct conn *c, bool failed)
     if (at->port == 0) {
         return;
     }
-    if (failed || !c->ready) {
+    if (c->ready && !failed) {
+        candidates_on_closed(c->t->candidates, at, c->e->now_ms);
+    } else if (failed || torrent_is_running(c->t)) {
         candidates_on_failed(c->t->candidates, at, c->e->now_ms);
     } else {
-        candidates_on_closed(c->t->candidates, at, c->e->now_ms);
+        candidates_on_left(c->t->candidates, at);
     }
 }
 

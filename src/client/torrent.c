@@ -104,6 +104,7 @@ void torrent_go_online(struct torrent *t)
         t->start_delay_ms = 0;
     }
     engine_announce_check(t);
+    candidates_retry(t->candidates);
     engine_want_peers(t, true);
     bool seeks = t->state == TORRENT_DOWNLOADING || t->state == TORRENT_METADATA;
     if (t->choke_ms == 0 && (seeks || !list_is_empty(&t->conns))) {

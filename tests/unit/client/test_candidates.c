@@ -199,6 +199,40 @@ static void a_connection_that_worked_clears_failures(void **state)
     candidates_free(c);
 }
 
+static void nobody_waits_when_peers_are_wanted_now(void **state)
+{
+    (void)state;
+    struct candidates *c = candidates_new(CANDIDATES_MAX);
+    struct endpoint failed = at("1.1.1.1:1");
+    struct endpoint closed = at("1.1.1.2:1");
+    struct endpoint left = at("1.1.1.3:1");
+    candidates_retry(c);
+    assert_int_equal(candidates_deadline_ms(c), UINT64_MAX);
+    assert_true(add(c, "1.1.1.1:1", CANDIDATE_TRACKER));
+    assert_next(c, 1, "1.1.1.1:1");
+    candidates_on_failed(c, &failed, 10);
+    assert_true(add(c, "1.1.1.2:1", CANDIDATE_TRACKER));
+    assert_next(c, 2, "1.1.1.2:1");
+    candidates_on_closed(c, &closed, 10);
+    assert_none(c, 11);
+    assert_true(add(c, "1.1.1.3:1", CANDIDATE_TRACKER));
+    assert_next(c, 12, "1.1.1.3:1");
+    candidates_on_left(c, &left);
+    assert_next(c, 13, "1.1.1.3:1"); /* at once, and no worse than it was */
+    candidates_on_left(c, &left);
+    candidates_retry(c);
+    assert_next(c, 14, "1.1.1.2:1");
+    assert_next(c, 14, "1.1.1.3:1");
+    assert_next(c, 14, "1.1.1.1:1"); /* the one that failed comes last */
+    candidates_on_failed(c, &failed, 15);
+    candidates_retry(c);
+    assert_next(c, 16, "1.1.1.1:1");
+    candidates_on_failed(c, &failed, 17);
+    candidates_retry(c);
+    assert_none(c, 18); /* and goes when it has failed too often */
+    candidates_free(c);
+}
+
 static void a_seed_has_no_use_for_seeds(void **state)
 {
     (void)state;
@@ -387,6 +421,7 @@ int main(void)
         cmocka_unit_test(between_equals_bep40_decides),
         cmocka_unit_test(failures_wait_longer_and_then_end_it),
         cmocka_unit_test(a_connection_that_worked_clears_failures),
+        cmocka_unit_test(nobody_waits_when_peers_are_wanted_now),
         cmocka_unit_test(a_seed_has_no_use_for_seeds),
         cmocka_unit_test(a_full_list_drops_its_worst_for_a_better_one),
         cmocka_unit_test(bans_are_by_address_and_the_newest_are_kept),

@@ -242,6 +242,30 @@ static void test_pause_and_resume(void **state)
     scene_free(x);
 }
 
+static void test_resume_dials_at_once(void **state)
+{
+    (void)state;
+    struct scene *x = scene_new(false);
+    struct node *seed = add_seed(x);
+    struct node *away = add_seed(x);
+    engine_set_limits(seed->e, seed->t, 0, 50000, 0, x->w.now_ms);
+    struct node *leech = add_leech(x);
+    node_kill(away);
+    node_meet(leech, away);
+    node_meet(leech, seed);
+    for (int i = 0; i < CANDIDATE_FAILURES_MAX; i++) {
+        world_run(&x->w, 1000);
+        struct torrent_status st = node_status(leech);
+        assert_int_equal(st.n_peers, 1);
+        assert_int_equal(st.n_known, i < CANDIDATE_FAILURES_MAX - 1 ? 2 : 1);
+        engine_pause(leech->e, leech->t, x->w.now_ms);
+        world_run(&x->w, 1000);
+        assert_int_equal(node_status(leech).n_peers, 0);
+        engine_resume(leech->e, leech->t, x->w.now_ms);
+    }
+    scene_free(x);
+}
+
 static void test_restart_with_partial_pieces(void **state)
 {
     (void)state;
@@ -481,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_skip_files),
         cmocka_unit_test(test_skip_the_rest_while_downloading),
         cmocka_unit_test(test_pause_and_resume),
+        cmocka_unit_test(test_resume_dials_at_once),
         cmocka_unit_test(test_restart_with_partial_pieces),
         cmocka_unit_test(test_bad_resume_is_refused),
         cmocka_unit_test(test_private_has_no_pex),

@@ -34,10 +34,12 @@ static void test_recheck(void **state)
     node_meet(leech, seed);
     world_run(&x->w, 2000);
     seed->disk.content[5 * PIECE_LEN] ^= 1;
+    engine_pause(leech->e, leech->t, x->w.now_ms);
     engine_recheck(seed->e, seed->t, x->w.now_ms);
     world_run(&x->w, 1000);
     assert_int_equal(node_status(seed).n_pieces_have, x->s.n_pieces - 1);
     assert_int_equal(node_status(seed).state, TORRENT_DOWNLOADING);
+    engine_resume(leech->e, leech->t, x->w.now_ms);
     node_meet(leech, seed); /* which has what it lacks now */
     world_run(&x->w, 200000);
     assert_has_all(seed);
