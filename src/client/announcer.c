@@ -22,7 +22,8 @@
  *       +---------------------------+                                           | answered or not
  *       +-----------------------------------------------------------------------+
  *
- * A start before the stopped has gone takes the debt back; one after it begins from "not known".
+ * A start before the stopped has gone takes the debt back; one after it begins from "not known". A
+ * debt of before this start begins from there as well: whoever took that started knows another peer.
  */
 #include "client/announcer.h"
 
@@ -276,6 +277,15 @@ void announcer_stop(struct announcer *a, uint64_t now_ms)
     }
 }
 
+void announcer_owe_stop(struct announcer *a, uint64_t at_ms)
+{
+    ASSERT(!a->running);
+    a->stop_ms = at_ms;
+    for (uint16_t i = 0; i < a->n_rows; i++) {
+        a->rows[i].owes_stop = true;
+    }
+}
+
 void announcer_on_completed(struct announcer *a, uint64_t now_ms)
 {
     if (!a->running) {
@@ -329,7 +339,7 @@ bool announcer_next(struct announcer *a, uint64_t now_ms, uint32_t *at, struct a
     };
     for (; *at < a->n_rows; ++*at) {
         const struct row *r = &a->rows[*at];
-        bool stop = r->owes_stop && !r->announcing;
+        bool stop = r->owes_stop && !r->announcing && now_ms >= a->stop_ms;
         if (stop || r == due[LINE_OWN] || r == due[LINE_URLS]) {
             fill_due(a, r, out);
             ++*at;

@@ -4,7 +4,7 @@
  *            tier only when a whole tier fails. One tracker is in use, and the server's own one
  *            beside it (tracker 0 when there is one; it has no URL).
  * Events     started first; completed once a download, to each tracker in use that took started;
- *            stopped only to those that took started.
+ *            stopped only to those that took started, or may have before this start.
  * Times      the tracker's interval, lengthened by up to 10 %; never sooner than its min interval.
  *            After a failure 5 s + 5 s * 2.5 * n^2, at most 60 min, or what "retry in" says. A
  *            torrent that wants peers and has few may ask again at the min interval.
@@ -68,6 +68,9 @@ bool announcer_add(struct announcer *a, struct span url, uint32_t tier);
 /* Begin (or go on after a stop), jitter_ms later at the soonest; stop: stopped to whom it is due. */
 void announcer_start(struct announcer *a, uint64_t now_ms, uint64_t jitter_ms);
 void announcer_stop(struct announcer *a, uint64_t now_ms);
+/* Stopped is owed since before this start, and nobody knows to whom: to all of them, from at_ms on.
+ * Only before the first announcer_start, which takes it back. */
+void announcer_owe_stop(struct announcer *a, uint64_t at_ms);
 /* The download is complete: event completed. */
 void announcer_on_completed(struct announcer *a, uint64_t now_ms);
 /* Ask now, as far as the min interval allows; force: even before that (somebody asked for it). */

@@ -191,10 +191,14 @@ static void learn_external(struct session *s, const struct addr *addr)
     }
 }
 
-static void take_answer(struct torrent *t, uint32_t tracker, const struct announce_result *result)
+static void take_answer(struct torrent *t, const struct announce_due *due,
+                        const struct announce_result *result)
 {
     struct engine *e = t->e;
-    announcer_on_outcome(t->announcer, tracker, &result->outcome, e->now_ms);
+    announcer_on_outcome(t->announcer, due->tracker, &result->outcome, e->now_ms);
+    if (due->event == EVENT_STOPPED) {
+        torrent_on_stop_told(t);
+    }
     if (!result->outcome.answered) {
         e->totals.announces_failed++;
     } else {
@@ -215,7 +219,7 @@ static void on_answer(struct torrent *t, struct announce_run *run,
                       const struct announce_result *result)
 {
     struct engine *e = t->e;
-    const uint32_t tracker = run->due.tracker;
+    const struct announce_due due = run->due;
     run->id = 0;
     e->n_announces--;
     if (run == &t->announcing) {
@@ -223,7 +227,7 @@ static void on_answer(struct torrent *t, struct announce_run *run,
                                e->now_ms);
         e->announces_changed = true;
     }
-    take_answer(t, tracker, result);
+    take_answer(t, &due, result);
     check(t, false);
     engine_check_end(t);
 }

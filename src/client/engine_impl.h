@@ -358,6 +358,8 @@ void torrent_on_disk(struct torrent *t, struct disk_job *job); /* not SYNC, CLOS
 void torrent_on_deadline(struct torrent *t);
 /* An answer of a tracker named peers; and what else changes by one (seeds seen). */
 void torrent_on_announced(struct torrent *t, const struct announce_result *r);
+/* A tracker was told stopped, or cannot be: a paused torrent may owe it to nobody any more. */
+void torrent_on_stop_told(struct torrent *t);
 /* Bytes of a file that are there. */
 uint64_t torrent_file_done(const struct torrent *t, uint32_t file);
 uint64_t torrent_wanted_len(const struct torrent *t);

@@ -161,6 +161,12 @@ void torrent_begin(struct torrent *t)
     } else {
         t->state = TORRENT_QUEUED_CHECK;
     }
+    if (t->flags & TORRENT_PAUSED) {
+        if (t->kept.stop_pending) {
+            announcer_owe_stop(t->announcer, torrent_now(t) + t->start_delay_ms);
+        }
+        t->start_delay_ms = 0; /* whoever resumes it does not wait for the others */
+    }
     start(t);
 }
 
@@ -516,6 +522,14 @@ void torrent_on_deadline(struct torrent *t)
         torrent_metadata_on_deadline(t);
     }
     torrent_plan(t);
+}
+
+void torrent_on_stop_told(struct torrent *t)
+{
+    if ((t->flags & TORRENT_PAUSED) != 0 && announcer_is_done(t->announcer)) {
+        t->kept.stop_pending = false;
+        resume_touch(t, false, false);
+    }
 }
 
 void torrent_on_announced(struct torrent *t, const struct announce_result *r)

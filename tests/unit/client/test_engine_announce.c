@@ -10,6 +10,8 @@
 
 #include "base/banned.h"
 
+enum { SAVE_S = 10 }; /* what has changed is stored within that */
+
 struct bench {
     struct shell s;
     struct content c;
@@ -338,6 +340,127 @@ static void test_a_pause_says_stopped_and_a_resume_started(void **state)
     bench_release(&b);
 }
 
+static bool saved_stop_pending(const struct bench *b)
+{
+    struct torrent_saved saved;
+    assert_int_equal(engine_resume_of(b->s.e, b->id, &saved, b->s.now_ms), 0);
+    bool pending = saved.resume.stop_pending;
+    torrent_saved_free(&saved);
+    return pending;
+}
+
+static void test_a_paused_torrent_is_stored_once_stopped_was_heard(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, false, &with_tracker);
+    answer(&b, announced(&b, 0)->id);
+    engine_pause(b.s.e, b.id, b.s.now_ms);
+    shell_run(&b.s, SAVE_S * 1000);
+    size_t n_saves = b.s.n_outs[ENGINE_OUT_SAVE];
+    assert_true(n_saves > 0 && saved_stop_pending(&b));
+    answer(&b, announced(&b, 1)->id);
+    shell_run(&b.s, SAVE_S * 1000);
+    assert_int_equal(b.s.n_outs[ENGINE_OUT_SAVE], n_saves + 1);
+    assert_false(saved_stop_pending(&b));
+    shell_run(&b.s, 4000000);
+    assert_int_equal(b.s.n_outs[ENGINE_OUT_SAVE], n_saves + 1);
+    bench_release(&b);
+}
+
+/* A torrent of an earlier start that was killed between a pause and its stopped. */
+static void bench_init_owing(struct bench *b, bool own, unsigned flags, uint64_t start_delay_ms)
+{
+    static const struct torrent_tracker two[] = {
+        {.url = SPAN("http://t.example/announce")},
+        {.url = SPAN("udp://u.example:1"), .tier = 1},
+    };
+    const struct torrent_resume resume = {.stop_pending = true};
+    struct engine_cfg cfg = engine_cfg_default;
+    const char *why;
+    cfg.announce_to_own_tracker = own;
+    shell_init(&b->s, &cfg);
+    shell_add_session(&b->s);
+    content_init(&b->c, 4, 1);
+    const struct torrent_add add = {
+        .info_hash = b->c.hash,
+        .trackers = two,
+        .n_trackers = 2,
+        .flags = flags,
+        .resume = &resume,
+        .start_delay_ms = start_delay_ms,
+    };
+    assert_int_equal(engine_add_torrent(b->s.e, &add, &b->id, b->s.now_ms, &why), 0);
+}
+
+static void test_a_paused_torrent_makes_its_stopped_good(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init_owing(&b, true, TORRENT_PAUSED, 500);
+    shell_run(&b.s, 499);
+    assert_null(announced(&b, 0));
+    assert_true(saved_stop_pending(&b)); /* killed again, it still owes them */
+    shell_run(&b.s, 1);
+    assert_null(announced(&b, 0)->url);
+    assert_non_null(announced(&b, 1)->url);
+    assert_null(announced(&b, 2));
+    answer(&b, announced(&b, 0)->id);
+    refuse(&b, announced(&b, 1)->id);
+    shell_run(&b.s, 100);
+    assert_true(saved_stop_pending(&b));
+    assert_string_not_equal(announced(&b, 1)->url, announced(&b, 2)->url);
+    answer(&b, announced(&b, 2)->id);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(announced(&b, i)->req.event, EVENT_STOPPED);
+        assert_int_equal(announced(&b, i)->req.numwant, 0);
+    }
+    assert_false(saved_stop_pending(&b));
+    shell_run(&b.s, 4000000);
+    assert_null(announced(&b, 3));
+    assert_int_equal(b.s.n_outs[ENGINE_OUT_SAVE], 1);
+    engine_resume(b.s.e, b.id, b.s.now_ms);
+    shell_run(&b.s, 100);
+    assert_int_equal(announced(&b, 3)->req.event, EVENT_STARTED);
+    bench_release(&b);
+}
+
+static void test_one_that_runs_owes_no_stopped(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init_owing(&b, false, 0, 0);
+    shell_run(&b.s, 100);
+    assert_int_equal(announced(&b, 0)->req.event, EVENT_STARTED);
+    assert_null(announced(&b, 1));
+    bench_release(&b);
+}
+
+static void test_a_resume_takes_the_stopped_back(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init_owing(&b, false, TORRENT_PAUSED, 500);
+    engine_resume(b.s.e, b.id, b.s.now_ms);
+    shell_run(&b.s, 600);
+    assert_int_equal(announced(&b, 0)->req.event, EVENT_STARTED);
+    assert_null(announced(&b, 1));
+    assert_false(saved_stop_pending(&b));
+    bench_release(&b);
+}
+
+static void test_an_owed_stopped_outlives_a_short_start(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init_owing(&b, false, TORRENT_PAUSED, 60000);
+    engine_stop(b.s.e, b.s.now_ms);
+    shell_run(&b.s, 10000);
+    assert_true(engine_is_idle(b.s.e));
+    assert_true(saved_stop_pending(&b));
+    bench_release(&b);
+}
+
 /* ---- many ---- */
 
 static void test_a_thousand_torrents_do_not_storm_a_tracker(void **state)
@@ -391,6 +514,11 @@ int main(void)
         cmocka_unit_test(test_a_removal_waits_five_seconds_for_trackers),
         cmocka_unit_test(test_a_removal_waits_for_its_jobs),
         cmocka_unit_test(test_a_pause_says_stopped_and_a_resume_started),
+        cmocka_unit_test(test_a_paused_torrent_is_stored_once_stopped_was_heard),
+        cmocka_unit_test(test_a_paused_torrent_makes_its_stopped_good),
+        cmocka_unit_test(test_one_that_runs_owes_no_stopped),
+        cmocka_unit_test(test_a_resume_takes_the_stopped_back),
+        cmocka_unit_test(test_an_owed_stopped_outlives_a_short_start),
         cmocka_unit_test(test_a_thousand_torrents_do_not_storm_a_tracker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
