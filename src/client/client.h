@@ -78,8 +78,9 @@ struct client_add {
     struct span name;            /* shown until the metadata is there; empty: what magnet says */
     const struct span *trackers; /* behind those that it names, each a tier of its own */
     size_t n_trackers;
-    struct span
-        priorities;   /* a byte a file, 0..7; those it does not reach are normal. Not for magnets */
+    /* A byte a file, 0..7; those it does not reach are normal. Empty: the files that the magnet names
+     * (so), else all normal. */
+    struct span priorities;
     bool allocate;    /* files get their space at once */
     bool memory_only; /* not stored: gone with the next start */
 };

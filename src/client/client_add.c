@@ -302,16 +302,43 @@ static int take_texts(struct add_op *op, const struct client_add *add, struct er
     return 0;
 }
 
-/* As many as there are files, which only a .torrent tells now. */
-static void take_priorities(struct add_op *op, struct span given)
+/* The files that the magnet names; numbers that no torrent reaches are left out (BEP 53). */
+static void take_named_files(struct add_op *op)
 {
-    if (given.n == 0 || op->row.info.n == 0) {
+    const struct magnet *m = &op->magnet;
+    const uint32_t files_max = metainfo_limits_default.files_max;
+    uint32_t n = 0;
+    for (size_t i = 0; i < m->n_ranges; i++) {
+        uint32_t end = m->ranges[i].last < files_max ? m->ranges[i].last + 1 : files_max;
+        n = m->ranges[i].first < end && end > n ? end : n;
+    }
+    if (n == 0) {
         return;
     }
-    op->priorities = mem_array(op->meta.n_files, 1);
-    memset(op->priorities, PICKER_NORMAL, op->meta.n_files);
-    memcpy(op->priorities, given.p, given.n < op->meta.n_files ? given.n : op->meta.n_files);
-    op->row.priorities = span_of(op->priorities, op->meta.n_files);
+    op->priorities = mem_array(n, 1);
+    memset(op->priorities, PICKER_SKIP, n);
+    for (size_t i = 0; i < m->n_ranges; i++) {
+        uint32_t end = m->ranges[i].last < n ? m->ranges[i].last + 1 : n;
+        if (m->ranges[i].first < end) {
+            memset(op->priorities + m->ranges[i].first, PICKER_NORMAL, end - m->ranges[i].first);
+        }
+    }
+    op->row.priorities = span_of(op->priorities, n);
+    op->row.flags |= TORRENT_REST_SKIPPED;
+}
+
+/* What somebody asked for comes before what the magnet says. */
+static void take_priorities(struct add_op *op, struct span given)
+{
+    size_t n = op->row.info.n > 0 ? op->meta.n_files : metainfo_limits_default.files_max;
+    n = given.n < n ? given.n : n;
+    if (n == 0) {
+        take_named_files(op);
+        return;
+    }
+    op->priorities = mem_array(n, 1);
+    memcpy(op->priorities, given.p, n);
+    op->row.priorities = span_of(op->priorities, n);
 }
 
 static int add_prepare(struct add_op *op, const struct client_add *add, struct err *e)
@@ -322,12 +349,12 @@ static int add_prepare(struct add_op *op, const struct client_add *add, struct e
     if (status < 0) {
         return status;
     }
+    op->row.flags = add->flags;
     take_priorities(op, add->priorities);
     op->session = add->session;
     op->memory_only = add->memory_only;
     op->row.trackers = op->trackers;
     op->row.web_seeds = buf_span(&op->web_seeds);
-    op->row.flags = add->flags;
     op->row.max_down_bps = add->max_down_bps;
     op->row.max_up_bps = add->max_up_bps;
     op->row.max_peers = add->max_peers;

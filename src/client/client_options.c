@@ -92,16 +92,13 @@ static int store_change(struct record *r, struct change *ch)
 static void apply_priorities(struct client *c, const struct change *ch)
 {
     const struct layout *l = engine_layout(c->engine, ch->id);
-    if (l == NULL) {
-        return;
+    const size_t n_files = l == NULL ? 0 : l->n_files;
+    uint8_t *all = mem_array(n_files == 0 ? 1 : n_files, 1);
+    memset(all, PICKER_NORMAL, n_files);
+    if (ch->n_priorities == n_files && n_files > 0) {
+        memcpy(all, ch->priorities, n_files);
     }
-    uint8_t *all = mem_array(l->n_files == 0 ? 1 : l->n_files, 1);
-    memset(all, PICKER_NORMAL, l->n_files);
-    if (ch->n_priorities == l->n_files) {
-        memcpy(all, ch->priorities, l->n_files);
-    }
-    ASSERT(engine_set_priorities(c->engine, ch->id, span_of(all, l->n_files), client_now_ms(c)) ==
-           0);
+    ASSERT(engine_set_priorities(c->engine, ch->id, span_of(all, n_files), client_now_ms(c)) == 0);
     free(all);
 }
 
@@ -248,6 +245,7 @@ static void fill_change(struct change *ch, const struct client_options *o,
     ch->has_up = o->max_up_bps != now->max_up_bps;
     ch->has_peers = o->max_peers != now->max_peers;
     ch->has_priorities = !span_eq(o->priorities, now->priorities);
+    ch->clear |= ch->has_priorities ? TORRENT_REST_SKIPPED : 0;
     ch->max_down_bps = o->max_down_bps;
     ch->max_up_bps = o->max_up_bps;
     ch->max_peers = o->max_peers;
@@ -266,12 +264,14 @@ int client_set_options(struct client *c, const struct infohash *hash,
     if (r == NULL) {
         return client_not_here(c);
     }
-    int status = check_priorities(r, &wanted.priorities);
-    if (status < 0) {
-        return status;
+    current(r, &now);
+    if (!span_eq(o->priorities, now.priorities)) {
+        int status = check_priorities(r, &wanted.priorities);
+        if (status < 0) {
+            return status;
+        }
     }
     struct change *ch = change_new(r, done, ctx);
-    current(r, &now);
     fill_change(ch, &wanted, &now);
     return submit(r, ch);
 }

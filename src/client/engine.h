@@ -109,6 +109,9 @@ enum torrent_flag {
     /* Kept for those who ask for them; they change nothing here. */
     TORRENT_AUTO_MANAGED = 1 << 8,
     TORRENT_SHARE_MODE = 1 << 9,
+    /* Files that priorities do not reach are not wanted (BEP 53: so), if one of those they name is in
+     * the torrent; else there is nothing to choose, and all files are normal. */
+    TORRENT_REST_SKIPPED = 1 << 10,
 };
 
 /* Everything is copied. */
@@ -124,8 +127,10 @@ struct torrent_add {
     unsigned flags;        /* bits of enum torrent_flag */
     uint64_t max_down_bps; /* 0: none of its own */
     uint64_t max_up_bps;
-    uint32_t max_peers;     /* 0: none of its own */
-    struct span priorities; /* a byte a file, 0..7; empty: all normal. With info only */
+    uint32_t max_peers; /* 0: none of its own */
+    /* A byte a file, 0..7, as far as it reaches: the rest is normal (TORRENT_REST_SKIPPED: it is not),
+     * what is beyond the last file is ignored. Empty: all normal. */
+    struct span priorities;
     int64_t added_unix_s;
     const struct torrent_resume *resume; /* NULL: new */
     uint64_t start_delay_ms;             /* announces begin that much later at the soonest */
@@ -155,8 +160,8 @@ void engine_set_flags(struct engine *e, torrent_id id, unsigned set, unsigned cl
                       uint64_t now_ms);
 void engine_set_limits(struct engine *e, torrent_id id, uint64_t max_down_bps, uint64_t max_up_bps,
                        uint32_t max_peers, uint64_t now_ms);
-/* A byte a file, 0..7. ERR_INVALID: not as many as there are files, or no metadata yet;
- * ERR_NOT_FOUND. */
+/* A byte a file, 0..7. ERR_INVALID: not as many as there are files; without metadata that is none:
+ * what was asked for when it was added is forgotten. ERR_NOT_FOUND. */
 MUST_CHECK int engine_set_priorities(struct engine *e, torrent_id id, struct span priorities,
                                      uint64_t now_ms);
 void engine_set_rates(struct engine *e, uint64_t max_down_bps, uint64_t max_up_bps,
@@ -324,7 +329,8 @@ bool engine_verified(const struct engine *e, torrent_id id, uint8_t *out, size_t
 /* Bytes that are there of a file, and its priority. */
 uint64_t engine_file_done(const struct engine *e, torrent_id id, uint32_t file);
 uint8_t engine_file_priority(const struct engine *e, torrent_id id, uint32_t file);
-/* A byte a file; empty: all normal. Borrowed until the next input. */
+/* A byte a file; empty: all normal. Without metadata what was asked for when it was added. Borrowed
+ * until the next input. */
 struct span engine_priorities(const struct engine *e, torrent_id id);
 
 /* What is to be stored now. Spans are owned by *room, to be freed with torrent_saved_free. */

@@ -123,6 +123,7 @@ struct torrent {
     struct picker *picker;     /* NULL: no metadata, or nothing more is wanted */
     struct metadata *metadata; /* while it is fetched */
     uint8_t *priorities;       /* a byte a file; NULL: all normal */
+    size_t n_priorities;       /* without metadata: as many as were given */
     struct candidates *candidates;
     struct pex_log *pex_log; /* NULL: private, or nobody connected yet */
     struct announcer *announcer;

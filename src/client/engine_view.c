@@ -263,8 +263,7 @@ uint8_t engine_file_priority(const struct engine *e, torrent_id id, uint32_t fil
 struct span engine_priorities(const struct engine *e, torrent_id id)
 {
     const struct torrent *t = engine_torrent(e, id);
-    bool named = t != NULL && t->layout != NULL && t->priorities != NULL;
-    return named ? span_of(t->priorities, t->layout->n_files) : span_of(NULL, 0);
+    return t == NULL ? span_of(NULL, 0) : span_of(t->priorities, t->n_priorities);
 }
 
 /* ---- trackers and peers ---- */

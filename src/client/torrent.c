@@ -379,7 +379,8 @@ static void tell_upload_only(struct torrent *t, bool upload_only)
 
 void torrent_set_flags(struct torrent *t, unsigned set, unsigned clear)
 {
-    unsigned fixed = TORRENT_PAUSED | TORRENT_SEED_MODE | TORRENT_NO_OWN_TRACKER;
+    unsigned fixed =
+        TORRENT_PAUSED | TORRENT_SEED_MODE | TORRENT_NO_OWN_TRACKER | TORRENT_REST_SKIPPED;
     unsigned before = t->flags;
     t->flags |= set & ~fixed;
     t->flags &= ~(clear & ~fixed);

@@ -5,6 +5,7 @@
  * 3. A change of mind makes the picker anew, or drops it when nothing wanted is missing.
  * 4. What arrived of pieces under way counts while all files are wanted; else whole pieces alone, as
  *    an edge may belong to somebody who is not wanted.
+ * 5. What was asked for before the files are known waits for them, as it was given.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -127,42 +128,16 @@ void torrent_wishes_changed(struct torrent *t)
     }
 }
 
-int torrent_set_priorities(struct torrent *t, struct span priorities)
+static bool are_all(struct span priorities, uint8_t value)
 {
-    if (t->layout == NULL || priorities.n != t->layout->n_files) {
-        return ERR_INVALID;
+    size_t i = 0;
+    while (i < priorities.n && priorities.p[i] == value) {
+        i++;
     }
-    bool all_normal = true;
-    for (size_t i = 0; i < priorities.n; i++) {
-        if (priorities.p[i] > PICKER_FIRST) {
-            return ERR_INVALID;
-        }
-        all_normal = all_normal && priorities.p[i] == PICKER_NORMAL;
-    }
-    uint8_t *wanted = mem_array(priorities.n, 1);
-    uint8_t *copy = mem_array(priorities.n, 1);
-    for (size_t i = 0; i < priorities.n; i++) {
-        wanted[i] = priorities.p[i] != PICKER_SKIP;
-        copy[i] = priorities.p[i];
-    }
-    free(t->priorities);
-    t->priorities = copy;
-    if (all_normal) {
-        free(t->priorities);
-        t->priorities = NULL;
-    }
-    struct disk_job *job = engine_job_new(t->e, t, DISK_WANTED);
-    job->wanted = wanted;
-    engine_job_submit(t->e, job);
-    torrent_measure_wanted(t);
-    torrent_wishes_changed(t);
-    resume_touch(t, false, false);
-    return 0;
+    return i == priorities.n;
 }
 
-/* ---- lengths */
-
-void torrent_measure_wanted(struct torrent *t)
+static void measure_wanted(struct torrent *t)
 {
     t->wanted_len = 0;
     for (uint32_t file = 0; file < t->layout->n_files; file++) {
@@ -172,6 +147,67 @@ void torrent_measure_wanted(struct torrent *t)
         }
     }
 }
+
+/* They are copied; one for each file, or none. */
+static void replace_priorities(struct torrent *t, struct span priorities)
+{
+    uint8_t *copy = NULL;
+    if (!are_all(priorities, PICKER_NORMAL)) {
+        copy = mem_array(priorities.n, 1);
+        memcpy(copy, priorities.p, priorities.n);
+    }
+    free(t->priorities);
+    t->priorities = copy;
+    t->n_priorities = copy == NULL ? 0 : priorities.n;
+}
+
+void torrent_fit_priorities(struct torrent *t)
+{
+    const size_t n_files = t->layout->n_files;
+    const size_t n = t->n_priorities < n_files ? t->n_priorities : n_files;
+    const struct span given = span_of(t->priorities, n);
+    const bool rest_skipped = (t->flags & TORRENT_REST_SKIPPED) != 0;
+    if (t->n_priorities > 0 && rest_skipped && are_all(given, PICKER_SKIP)) {
+        replace_priorities(t, span_of(NULL, 0));
+    } else if (t->n_priorities > 0) {
+        uint8_t *all = mem_array(n_files, 1);
+        memset(all, rest_skipped ? PICKER_SKIP : PICKER_NORMAL, n_files);
+        memcpy(all, given.p, n);
+        replace_priorities(t, span_of(all, n_files));
+        free(all);
+    }
+    measure_wanted(t);
+}
+
+int torrent_set_priorities(struct torrent *t, struct span priorities)
+{
+    if (priorities.n != (t->layout == NULL ? 0 : t->layout->n_files)) {
+        return ERR_INVALID;
+    }
+    for (size_t i = 0; i < priorities.n; i++) {
+        if (priorities.p[i] > PICKER_FIRST) {
+            return ERR_INVALID;
+        }
+    }
+    replace_priorities(t, priorities);
+    t->flags &= ~(unsigned)TORRENT_REST_SKIPPED;
+    if (t->layout == NULL) {
+        return 0;
+    }
+    uint8_t *wanted = mem_array(priorities.n, 1);
+    for (size_t i = 0; i < priorities.n; i++) {
+        wanted[i] = priorities.p[i] != PICKER_SKIP;
+    }
+    struct disk_job *job = engine_job_new(t->e, t, DISK_WANTED);
+    job->wanted = wanted;
+    engine_job_submit(t->e, job);
+    measure_wanted(t);
+    torrent_wishes_changed(t);
+    resume_touch(t, false, false);
+    return 0;
+}
+
+/* ---- lengths */
 
 /* Bytes of [from, from + len) of the content that lie in the file. */
 static uint64_t overlap(const struct layout_file *f, uint64_t from, uint64_t len)

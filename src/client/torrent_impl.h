@@ -150,7 +150,8 @@ uint8_t *torrent_piece_priorities(const struct torrent *t);
 bool torrent_is_finished(const struct torrent *t);
 /* Make the picker, or NULL when nothing that is wanted is missing. */
 void torrent_make_picker(struct torrent *t);
-void torrent_measure_wanted(struct torrent *t);
+/* The files are known now: what was asked for before becomes a priority for each of them. */
+void torrent_fit_priorities(struct torrent *t);
 /* Priorities or order have changed. */
 void torrent_wishes_changed(struct torrent *t);
 uint8_t torrent_file_priority(const struct torrent *t, uint32_t file);

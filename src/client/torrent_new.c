@@ -37,7 +37,7 @@ int torrent_take_info(struct torrent *t, uint8_t *info, size_t len, const char *
     t->pieces = pieces_new(&t->layout->geometry, t->meta.pieces);
     free(t->name);
     t->name = mem_strndup(t->layout->name, strlen(t->layout->name));
-    torrent_measure_wanted(t);
+    torrent_fit_priorities(t);
     return 0;
 }
 
@@ -46,17 +46,15 @@ static int take_priorities(struct torrent *t, struct span priorities, const char
     if (priorities.n == 0) {
         return 0;
     }
-    bool fits = t->layout != NULL && priorities.n == t->layout->n_files;
-    for (size_t i = 0; fits && i < priorities.n; i++) {
-        fits = priorities.p[i] <= PICKER_FIRST;
-    }
-    if (!fits) {
-        *why = "priorities must be 0 to 7, one a file";
-        return ERR_MALFORMED;
+    for (size_t i = 0; i < priorities.n; i++) {
+        if (priorities.p[i] > PICKER_FIRST) {
+            *why = "priorities must be 0 to 7";
+            return ERR_MALFORMED;
+        }
     }
     t->priorities = mem_array(priorities.n, 1);
+    t->n_priorities = priorities.n;
     memcpy(t->priorities, priorities.p, priorities.n);
-    torrent_measure_wanted(t);
     return 0;
 }
 
@@ -120,15 +118,15 @@ static void take_trackers_and_peers(struct torrent *t, const struct torrent_add 
 
 static int take_content(struct torrent *t, const struct torrent_add *add, const char **why)
 {
+    if (take_priorities(t, add->priorities, why) < 0) {
+        return ERR_MALFORMED;
+    }
     if (add->info.n > 0) {
         uint8_t *copy = mem_array(add->info.n, 1);
         memcpy(copy, add->info.p, add->info.n);
         if (torrent_take_info(t, copy, add->info.n, why) < 0) {
             return ERR_MALFORMED;
         }
-    }
-    if (take_priorities(t, add->priorities, why) < 0) {
-        return ERR_MALFORMED;
     }
     return take_resume(t, add->resume, why);
 }

@@ -37,7 +37,7 @@ struct store_torrent {
     uint64_t max_down_bps;
     uint64_t max_up_bps;
     uint32_t max_peers;
-    struct span priorities; /* a byte a file; empty: all normal */
+    struct span priorities; /* a byte a file, as in client/engine.h; empty: all normal */
     int64_t added_unix_s;
 
     /* What changes as it runs. */

@@ -308,7 +308,7 @@ static void test_bad_resume_is_refused(void **state)
     struct node *n = add_node(x);
     struct torrent_add add = node_torrent(n);
     const char *why = NULL;
-    uint8_t bits[64] = {0};
+    uint8_t bits[64] = {0, 0, 8};
     struct torrent_resume resume = {.checked = true, .bitfield = span_of(bits, 3)};
     add.resume = &resume;
     assert_int_equal(engine_add_torrent(n->e, &add, &n->t, x->w.now_ms, &why), ERR_MALFORMED);
