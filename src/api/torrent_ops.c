@@ -58,6 +58,7 @@ static struct torrent_result client_fault(int status, const struct err *e, bool 
     case ERR_DENIED:
         return fault(ADD_PATH_DENIED, why);
     case ERR_INVALID:
+        return fault(ADD_BAD_PATH, why);
     case ERR_NOT_FOUND:
     case ERR_NO_SPACE:
     case ERR_SYSTEM:

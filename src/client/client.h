@@ -89,8 +89,9 @@ struct client_add {
 typedef void (*client_added)(void *ctx, int status, const struct infohash *hash, bool existed,
                              const struct err *e);
 
-/* ERR_MALFORMED, ERR_LIMIT (what is given is not a torrent), ERR_DENIED (save path), ERR_INVALID
- * and others come with e and no callback. */
+/* ERR_MALFORMED, ERR_LIMIT (what is given is not a torrent) and others come with e and no callback.
+ * ERR_DENIED (not one of the allowed folders, or not ours to write to) and ERR_INVALID (cannot be
+ * used) are of the save path, which is looked at by a thread: they come with the callback, too. */
 MUST_CHECK int client_add(struct client *c, const struct client_add *add, client_added done,
                           void *ctx, struct err *e);
 

@@ -1,19 +1,17 @@
 /* Adding a torrent.
  *
- * Happy path  the .torrent or the magnet is read -> the save path resolved and made -> stored -> on
- *             the own tracker's whitelist -> given to the engine -> answered. Another add of the
- *             same torrent meanwhile waits for the first one's answer; one that is there already is
- *             answered in the next turn of the loop; one that is being removed is added when it has
- *             gone.
+ * Happy path  the .torrent or the magnet is read -> the save path resolved and made, by a thread ->
+ *             stored -> on the own tracker's whitelist -> given to the engine -> answered. Another
+ *             add of the same torrent meanwhile waits for the first one's answer; one that is there
+ *             already is answered in the next turn of the loop; one that is being removed is added
+ *             when it has gone.
  * Loading     until the stored torrents are here nobody knows which one is new: adds wait for
- *             that.
+ *             that, once their save path is known to be good.
  * Failures    before the commit nothing has changed. Behind it only the engine can refuse, which is
  *             given nothing that was not checked: logged, and tried again at the next start.
  *             A row that is there already is of an add whose answer was lost with the connection to
  *             the database: this one goes on with it.
  */
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -48,7 +46,7 @@ struct add_op {
     struct buf web_seeds;
     struct buf texts; /* name and further trackers */
     uint8_t *priorities;
-    char save_path[PATH_MAX];
+    struct path_check save_path;
 };
 
 static void add_op_free(struct add_op *op)
@@ -256,29 +254,6 @@ static int parse_magnet(struct add_op *op, struct span uri, struct err *e)
     return 0;
 }
 
-static int resolve_path(struct add_op *op, struct span given, struct err *e)
-{
-    const struct client *c = op->c;
-    const struct string_list *allowed = &c->opts.cfg->client.allowed_dirs;
-    const char *fallback[] = {c->download_dir};
-    const char *const *dirs = allowed->n > 0 ? (const char *const *)allowed->at : fallback;
-    char path[PATH_MAX];
-    int n;
-    if (given.n > 0 && memchr(given.p, '\0', given.n) != NULL) {
-        return err_set(e, ERR_INVALID, "save path has a NUL byte");
-    }
-    if (given.n > 0 && given.p[0] == '/') {
-        n = snprintf(path, sizeof path, "%.*s", (int)given.n, (const char *)given.p);
-    } else {
-        n = snprintf(path, sizeof path, "%s/%.*s", c->download_dir, (int)given.n,
-                     (const char *)given.p);
-    }
-    if (n < 0 || (size_t)n >= sizeof path) {
-        return err_set(e, ERR_INVALID, "save path is too long");
-    }
-    return disk_check_path(path, dirs, allowed->n > 0 ? allowed->n : 1, true, op->save_path, e);
-}
-
 /* The name and the trackers that the caller adds to those of the torrent. */
 static int take_texts(struct add_op *op, const struct client_add *add, struct err *e)
 {
@@ -382,6 +357,16 @@ static void add_behind(struct record *r, struct add_op *op)
     list_add_tail(&r->waiting, &op->node);
 }
 
+static int find_session(const struct client *c, session_id id, struct session_net **out,
+                        struct err *e)
+{
+    *out = session_find(c, id);
+    if (*out == NULL || (*out)->state != SESSION_LIVE) {
+        return err_set(e, ERR_NOT_FOUND, "there is no such session");
+    }
+    return (*out)->n_leaving > 0 ? err_set(e, ERR_UNAVAILABLE, "the session is being removed") : 0;
+}
+
 /* Negative: nothing has begun, and op is still the caller's. */
 static int add_begin(struct add_op *op, struct err *e)
 {
@@ -391,15 +376,12 @@ static int add_begin(struct add_op *op, struct err *e)
         add_behind(there, op);
         return 0;
     }
-    struct session_net *session = session_find(c, op->session);
-    if (session == NULL || session->state != SESSION_LIVE) {
-        return err_set(e, ERR_NOT_FOUND, "there is no such session");
+    struct session_net *session;
+    int status = find_session(c, op->session, &session, e);
+    if (status < 0) {
+        return status;
     }
-    if (session->n_leaving > 0) {
-        return err_set(e, ERR_UNAVAILABLE, "the session is being removed");
-    }
-    int status = 0;
-    op->row.save_path = span_str(op->save_path);
+    op->row.save_path = span_str(op->save_path.resolved);
     op->row.session = session->memory_only ? 0 : session->id;
     op->record = record_new(session, &op->row.info_hash);
     op->record->memory_only = op->memory_only;
@@ -436,11 +418,33 @@ void client_add_waiting(struct client *c, struct list *waiting)
     }
 }
 
+static void on_path(struct path_check *p)
+{
+    struct add_op *op = container_of(p, struct add_op, save_path);
+    struct client *c = op->c;
+    if (p->status < 0) {
+        add_answer(op, p->status, false, &p->err);
+    } else if (c->closed != NULL) {
+        on_loaded(op, ERR_CANCELED);
+    } else if (!client_when_loaded(c, on_loaded, op)) {
+        on_loaded(op, 0);
+    }
+    client_check_closed(c);
+}
+
 /* Is there nothing that this add would find? */
 static bool is_new(const struct client *c, const struct infohash *hash)
 {
     const struct record *r = record_of_hash(c, hash);
     return c->loading || r == NULL || r->state == RECORD_REMOVING;
+}
+
+/* What can be said of it before its save path is looked at. */
+static int add_check(const struct add_op *op, struct err *e)
+{
+    const struct client *c = op->c;
+    struct session_net *session;
+    return c->loading ? 0 : find_session(c, op->session, &session, e);
 }
 
 int client_add(struct client *c, const struct client_add *add, client_added done, void *ctx,
@@ -457,14 +461,12 @@ int client_add(struct client *c, const struct client_add *add, client_added done
     buf_init(&op->web_seeds, 1 << 20);
     buf_init(&op->texts, TEXTS_MAX);
     int status = add_prepare(op, add, e);
-    if (status == 0 && is_new(c, &op->row.info_hash)) {
-        status = resolve_path(op, add->save_path, e);
-    }
-    if (status == 0 && client_when_loaded(c, on_loaded, op)) {
-        return 0;
-    }
-    if (status == 0) {
+    if (status == 0 && !is_new(c, &op->row.info_hash)) {
         status = add_begin(op, e);
+    } else if (status == 0) {
+        status = add_check(op, e);
+        status =
+            status == 0 ? path_check_start(&op->save_path, c, add->save_path, on_path, e) : status;
     }
     if (status < 0) {
         add_op_free(op);

@@ -2,8 +2,8 @@
  *
  * Parts     client.c: open and close · client_net.c: connections · client_ports.c: what sessions
  *           listen on · client_sessions.c: add, remove · client_out.c: what the engine wants done ·
- *           client_torrents.c, client_add.c: add, remove · client_options.c: flags, limits,
- *           priorities, pause · client_load.c, client_save.c, client_list.c: database.
+ *           client_torrents.c, client_add.c, client_path.c: add, remove · client_options.c: flags,
+ *           limits, priorities, pause · client_load.c, client_save.c, client_list.c: database.
  * Record    a torrent as the shell knows it, from the moment its add is accepted to the end of its
  *           removal. The engine has it in RECORD_LIVE and RECORD_REMOVING only. It counts in its
  *           session, which ends after its last record.
@@ -11,10 +11,13 @@
 #ifndef CLIENT_CLIENT_IMPL_H
 #define CLIENT_CLIENT_IMPL_H
 
+#include <limits.h>
+
 #include "base/list.h"
 #include "base/map.h"
 #include "client/client.h"
 #include "net/http_client.h"
+#include "net/job.h"
 #include "net/stream.h"
 #include "store/torrents.h"
 
@@ -210,6 +213,23 @@ void record_take_waiting(struct record *r, struct list *out);
 /* What was removed has gone: the first of those that waited for it begins, and the others wait for
  * that one. */
 void client_add_waiting(struct client *c, struct list *waiting);
+
+/* client_path.c */
+/* A save path on its way to a thread that looks at it; the caller's until done. */
+struct path_check {
+    struct job job;
+    struct client *c;
+    void (*done)(struct path_check *p);
+    const char *const *allowed; /* folders; they stay as they are while the client is there */
+    size_t n_allowed;
+    char path[PATH_MAX];
+    char resolved[PATH_MAX];
+    int status; /* 0: resolved is there and can be used; ERR_DENIED or ERR_INVALID with err */
+    struct err err;
+};
+/* given: as in struct client_add. ERR_INVALID with e: it is no path, and done is not called. */
+MUST_CHECK int path_check_start(struct path_check *p, struct client *c, struct span given,
+                                void (*done)(struct path_check *p), struct err *e);
 
 /* client_load.c */
 void client_load(struct client *c);

@@ -21,7 +21,12 @@
 #include "client/client.h"
 #include "store/torrents.h"
 
-enum { SHELL_CALLS_MAX = 32, SHELL_PATIENCE_MS = 20000, SHELL_HASHES_MAX = 8 };
+enum {
+    SHELL_CALLS_MAX = 32,
+    SHELL_PATIENCE_MS = 20000,
+    SHELL_HASHES_MAX = 8,
+    SHELL_FILES_MAX = 16
+};
 
 /* One call of the client, in the order they were made. */
 struct store_call {
@@ -36,6 +41,9 @@ struct store_call {
     char text[64]; /* options of a session */
     struct infohash hashes[SHELL_HASHES_MAX];
     size_t n_hashes;
+    unsigned flags; /* of "add" and "options", as what follows */
+    uint8_t priorities[SHELL_FILES_MAX];
+    size_t n_priorities; /* also of more than that */
     struct store_torrents_load load;
 };
 
@@ -74,6 +82,16 @@ static inline struct store_call *store_call_new(struct store *s, const char *wha
     return call;
 }
 
+static inline void store_call_options(struct store_call *call, const struct store_torrent *t)
+{
+    size_t n = t->priorities.n;
+    call->flags = t->flags;
+    call->n_priorities = n;
+    if (n > 0) {
+        memcpy(call->priorities, t->priorities.p, n < SHELL_FILES_MAX ? n : SHELL_FILES_MAX);
+    }
+}
+
 int store_torrent_add(struct store *s, const struct store_torrent *t, store_done done, void *ctx)
 {
     struct store_call *call = store_call_new(s, "add", ctx);
@@ -81,6 +99,7 @@ int store_torrent_add(struct store *s, const struct store_torrent *t, store_done
     call->session = t->session;
     call->hashes[0] = t->info_hash;
     call->n_hashes = 1;
+    store_call_options(call, t);
     return s->refuse;
 }
 
@@ -117,8 +136,9 @@ int store_torrent_set_info(struct store *s, const struct infohash *hash, struct 
 int store_torrent_set_options(struct store *s, const struct store_torrent *t, store_changed done,
                               void *ctx)
 {
-    (void)t;
-    store_call_new(s, "options", ctx)->changed = done;
+    struct store_call *call = store_call_new(s, "options", ctx);
+    call->changed = done;
+    store_call_options(call, t);
     return s->refuse;
 }
 
@@ -283,6 +303,20 @@ static inline void shell_run(struct shell *sh, const bool *until)
         (void)uv_run(&sh->loop, UV_RUN_NOWAIT);
     }
     assert_true(*until);
+}
+
+/* The loop, until the client calls the database for it. */
+static inline void store_wait(struct shell *sh, const char *what)
+{
+    uint64_t begin_ms = shell_now_ms();
+    bool there = false;
+    while (!there && shell_now_ms() < begin_ms + SHELL_PATIENCE_MS) {
+        (void)uv_run(&sh->loop, UV_RUN_NOWAIT);
+        for (size_t i = 0; i < sh->store.n_calls; i++) {
+            there = there || strcmp(sh->store.calls[i].what, what) == 0;
+        }
+    }
+    assert_true(there);
 }
 
 /* Some turns in which what can happen at once happens. */

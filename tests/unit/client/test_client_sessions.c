@@ -109,6 +109,7 @@ static void fill_session(struct shell *sh, session_id id, uint8_t n, bool memory
     add_torrent(sh, &a, id, n, memory_only);
     assert_false(a.here);
     if (!memory_only) {
+        store_wait(sh, "add");
         store_answer(sh, "add", 0);
     }
     shell_run(sh, &a.here);
@@ -302,6 +303,7 @@ static void test_stored_torrents_of_a_session_in_memory(void **state)
     struct answer a = {.here = false}, b = {.here = false};
     (void)state;
     add_torrent(sh, &a, id, 1, false);
+    store_wait(sh, "add");
     struct store_call call = store_take(sh, "add");
     assert_int_equal(call.session, 0);
     store_give(&sh->store, &call, 0);
@@ -411,6 +413,7 @@ static void test_remove_during_an_add(void **state)
     (void)state;
     sh->lists = true;
     add_torrent(sh, &add, id, 1, false);
+    store_wait(sh, "add");
     store_answer(sh, "add", 0);
     assert_non_null(sh->listed);
     assert_int_equal(client_session_remove(sh->client, id, false, on_done, &end), 0);
@@ -468,6 +471,7 @@ static void begin_removal(struct shell *sh, struct answer *gone)
 {
     struct answer a = {.here = false};
     struct infohash hash = add_file(sh, &a);
+    store_wait(sh, "add");
     store_answer(sh, "add", 0);
     shell_run(sh, &a.here);
     assert_int_equal(client_remove(sh->client, &hash, false, on_done, gone), 0);
@@ -486,8 +490,10 @@ static void test_adds_during_a_removal(void **state)
     (void)add_file(sh, &second);
     assert_int_equal(sh->store.n_calls, 0);
     shell_run(sh, &gone.here);
+    store_wait(sh, "add");
     assert_true(gone.status == 0 && !first.here && !second.here);
     store_answer(sh, "add", 0);
+    shell_run(sh, &second.here);
     assert_true(first.here && first.status == 0 && !first.existed);
     assert_true(second.here && second.status == 0 && second.existed);
     shell_end(sh);
