@@ -75,14 +75,17 @@ static int store_change(struct record *r, struct change *ch)
 {
     struct client_options now;
     current(r, &now);
+    const unsigned flags = (now.flags & ~ch->clear) | ch->set;
     const struct store_torrent row = {
         .info_hash = r->info_hash,
-        .flags = (now.flags & ~ch->clear) | ch->set,
+        .flags = flags,
         .max_down_bps = ch->has_down ? ch->max_down_bps : now.max_down_bps,
         .max_up_bps = ch->has_up ? ch->max_up_bps : now.max_up_bps,
         .max_peers = ch->has_peers ? ch->max_peers : now.max_peers,
         .priorities =
             ch->has_priorities ? span_of(ch->priorities, ch->n_priorities) : now.priorities,
+        /* Until a save behind the pause knows better. */
+        .stop_pending = (flags & ~now.flags & TORRENT_PAUSED) != 0,
     };
     int status = store_torrent_set_options(r->c->opts.store, &row, on_stored, ch);
     r->changing = status < 0 ? NULL : ch;

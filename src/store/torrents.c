@@ -174,9 +174,11 @@ int store_torrent_set_options(struct store *s, const struct store_torrent *t, st
     pg_bind_int8(&args, to_int8(t->max_up_bps));
     pg_bind_int8(&args, t->max_peers);
     pg_bind_bytes(&args, t->priorities);
+    pg_bind_bool(&args, t->stop_pending);
     return cmd_send(s, c,
                     "UPDATE torrents SET flags = $2, max_down_bps = $3, max_up_bps = $4, "
-                    "max_peers = $5, priorities = $6 WHERE info_hash = $1",
+                    "max_peers = $5, priorities = $6, stop_pending = stop_pending OR $7 "
+                    "WHERE info_hash = $1",
                     &args);
 }
 

@@ -68,7 +68,7 @@ MUST_CHECK int store_torrents_remove(struct store *s, const struct infohash *has
 /* The metadata of a magnet has come: info and name. */
 MUST_CHECK int store_torrent_set_info(struct store *s, const struct infohash *hash,
                                       struct span info, store_done done, void *ctx);
-/* flags, limits and priorities. */
+/* flags, limits and priorities; and stop_pending, which this does not take back. */
 MUST_CHECK int store_torrent_set_options(struct store *s, const struct store_torrent *t,
                                          store_changed done, void *ctx);
 /* What changes as they run, of many in one statement; those that are gone are left out. */

@@ -42,6 +42,7 @@ struct store_call {
     struct infohash hashes[SHELL_HASHES_MAX];
     size_t n_hashes;
     unsigned flags; /* of "add" and "options", as what follows */
+    bool stop_pending;
     uint8_t priorities[SHELL_FILES_MAX];
     size_t n_priorities; /* also of more than that */
     struct store_torrents_load load;
@@ -86,6 +87,7 @@ static inline void store_call_options(struct store_call *call, const struct stor
 {
     size_t n = t->priorities.n;
     call->flags = t->flags;
+    call->stop_pending = t->stop_pending;
     call->n_priorities = n;
     if (n > 0) {
         memcpy(call->priorities, t->priorities.p, n < SHELL_FILES_MAX ? n : SHELL_FILES_MAX);

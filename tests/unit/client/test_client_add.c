@@ -143,6 +143,30 @@ static void test_options_of_named_files(void **state)
     shell_end(sh);
 }
 
+/* What a kill behind the answer to a pause finds. */
+static void test_a_pause_owes_a_stopped(void **state)
+{
+    struct shell *sh = shell_start();
+    static const struct {
+        bool paused, owes;
+    } rows[] = {{false, false}, {true, true}, {true, false}, {false, false}};
+    (void)state;
+    (void)stored(sh, LINK, SPAN(""));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct answer a = {.here = false};
+        assert_int_equal(client_set_paused(sh->client, &hash, rows[i].paused, on_done, &a), 0);
+        store_wait(sh, "options");
+        while (strcmp(sh->store.calls[0].what, "save") == 0) {
+            store_answer(sh, "save", 0);
+        }
+        struct store_call call = store_take(sh, "options");
+        assert_int_equal(call.stop_pending, rows[i].owes);
+        store_give(&sh->store, &call, 0);
+        assert_true(a.here && a.status == 0);
+    }
+    shell_end(sh);
+}
+
 /* ---- save path ------------------------------------------------------------------------------ */
 
 static void make_file(const struct shell *sh, const char *name)
@@ -244,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_named_files),
         cmocka_unit_test(test_all_files_that_there_can_be),
         cmocka_unit_test(test_options_of_named_files),
+        cmocka_unit_test(test_a_pause_owes_a_stopped),
         cmocka_unit_test(test_bad_save_paths),
         cmocka_unit_test(test_what_is_no_path),
         cmocka_unit_test(test_twice_at_once),

@@ -304,6 +304,7 @@ static void options_change_and_nothing_else(void **state)
     t.priorities = SPAN("");
     struct store_torrent call = t;
     call.save_path = SPAN("not looked at");
+    call.stop_pending = false; /* it is owed all the same */
     assert_int_equal(store_torrent_set_options(w.store, &call, answer_changed, &a), 0);
     PG_UNTIL_TRUE(f, &a.done);
     assert_int_equal(a.status, 0);
