@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from lib.clients import Aria2, LibTorrent, QBittorrent, Rookery, RTorrent, Swarm, Transmission
+from lib.clients import (
+    Aria2, LibTorrent, QBittorrent, Rookery, RTorrent, Swarm, Transmission, digests)
 from lib.torrent import make_content, make_folder_torrent, make_torrent, make_tree
 from lib.wait import eventually
 
@@ -41,6 +42,16 @@ def swarm(tmp_path, content):
 @pytest.fixture
 def tree_swarm(tmp_path, tree):
     with Swarm(tmp_path, tree) as swarm:
+        yield swarm
+
+
+@pytest.fixture
+def five_swarm(tmp_path):
+    """Five files that begin and end within pieces."""
+    path = tmp_path / "content" / "five"
+    make_tree(path, 6, "five", length_of=lambda i: i * 99_991)
+    (path / "part 0" / "file-000.bin").unlink()
+    with Swarm(tmp_path, path) as swarm:
         yield swarm
 
 
@@ -140,6 +151,47 @@ def test_magnet_from_libtorrent(tracker, swarm, servers):
                             trackers=[url(tracker, "udp")])
     swarm.finish(leecher, timeout_s=60)
     assert leecher.status()["name"] == swarm.content.name
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_magnet_that_names_files(tracker, five_swarm, servers, killed):
+    """BEP 53: these files and no others, also when the server is killed between the add and the
+    metadata. What they share pieces with is in the part file at the most."""
+    torrent = of_its_own(make_folder_torrent, five_swarm, url(tracker))
+    leecher = five_swarm.leecher(Rookery, "127.0.8.2", torrent, servers=servers, how="magnet",
+                                 trackers=[url(tracker)], more="&so=0,2,9-12")
+    if killed:
+        leecher.server.kill9()
+        leecher.server.start()
+        leecher.server.wait_loaded()
+    assert leecher.status()["state"] == "downloading_metadata"
+    five_swarm.seeder(LibTorrent, "127.0.8.1", torrent)
+    eventually(lambda: leecher.status()["is_finished"], 60)
+    wanted = [leecher.status()["files"][i]["path"] for i in (0, 2)]
+    expected, got = digests(five_swarm.content), digests(leecher.result)
+    assert got == {name: expected[name] for name in wanted}
+    assert not leecher.status()["is_seeding"] and leecher.status()["progress"] == 100
+    # A leecher, as far as the tracker is concerned.
+    assert swarm_of(tracker, torrent)[f"127.0.8.2:{leecher.port}"] > 0
+    leecher.server.kill9()
+    leecher.server.start()
+    leecher.server.wait_loaded()
+    assert leecher.status()["is_finished"] and digests(leecher.result) == got
+
+
+def test_peers_of_a_magnet_outlive_a_pause(swarm, servers):
+    """x.pe: nobody names them again."""
+    torrent = of_its_own(make_torrent, swarm, "http://127.0.0.1:1/announce")
+    seeder = swarm.seeder(LibTorrent, "127.0.9.1", torrent)
+    leecher = swarm.leecher(Rookery, "127.0.9.2", torrent, servers=servers, how="magnet",
+                            more=f"&x.pe=127.0.9.1:{seeder.port}",
+                            config={"client": {"max_download_rate": 1 << 20}})
+    for _ in range(3):
+        eventually(lambda: leecher.status()["num_peers"] == 1, 20, "it is connected")
+        assert leecher.server.api("PUT", f"{leecher.path}/pause").status == 200
+        eventually(lambda: leecher.status()["num_peers"] == 0, 20)
+        assert leecher.server.api("PUT", f"{leecher.path}/resume").status == 200
+    eventually(lambda: leecher.status()["num_peers"] == 1, 20)
 
 
 def test_rookery_to_rookery_by_magnet(tracker, tree_swarm, servers):

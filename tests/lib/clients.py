@@ -268,13 +268,13 @@ class RTorrent(_Program):
 
 class Rookery:
     """The client of a server of its own, driven through POST /torrents. how: what it is given: the
-    "file", or a "magnet" link with its trackers."""
+    "file", or a "magnet" link with its trackers and more, what the link has besides."""
 
     name_in_api = "Rookery"
     makes_empty_files = True
 
     def __init__(self, ip, directory, torrent, downloads, servers, seed=False, how="file",
-                 config=None, trackers=()):
+                 config=None, trackers=(), more=""):
         self.ip = ip
         self.torrent = torrent
         self.server = servers(merged({
@@ -286,7 +286,7 @@ class Rookery:
             headers, body = http.multipart(("torrent_file", "a.torrent", torrent.metainfo))
         else:
             link = f"magnet:?xt=urn:btih:{torrent.info_hash.hex()}" + "".join(
-                "&tr=" + urllib.parse.quote(tracker, safe="") for tracker in trackers)
+                "&tr=" + urllib.parse.quote(tracker, safe="") for tracker in trackers) + more
             headers, body = http.multipart(("torrent_url", None, link))
         answer = self.server.api("POST", "/torrents", body=body,
                                  headers=headers)
