@@ -30,8 +30,9 @@ static const char *const directions[2] = {"down", "up"};
 static const char *const disk_directions[2] = {"read", "write"};
 static const char *const results[2] = {"ok", "failed"};
 
-static void add_torrents(struct metrics_out *o, const struct engine_totals *t)
+static void add_torrents(struct metrics_out *o, const struct client_metrics *m)
 {
+    const struct engine_totals *t = &m->totals;
     static const char *const states[TORRENT_N_STATES] = {
         [TORRENT_QUEUED_CHECK] = "queued_for_checking",
         [TORRENT_CHECKING] = "checking",
@@ -48,6 +49,8 @@ static void add_torrents(struct metrics_out *o, const struct engine_totals *t)
     add_value(o, "rookery_client_torrents_paused", "gauge", "Of them, paused.", t->n_paused);
     add_value(o, "rookery_client_torrents_faulty", "gauge",
               "Of them, stopped by a full or broken disk or missing files.", t->n_faulty);
+    add_value(o, "rookery_client_torrents_left_out", "gauge",
+              "Stored torrents that could not be loaded; the log says why.", m->n_left_out);
     add_value(o, "rookery_client_pieces_passed_total", "counter", "Pieces with the right hash.",
               t->pieces_passed);
     add_value(o, "rookery_client_hash_failures_total", "counter", "Pieces with a wrong hash.",
@@ -160,7 +163,7 @@ static void add_hosts(struct metrics_out *o, const struct client_metrics *m)
 void metrics_client_render(struct metrics_out *o, const struct client_metrics *m)
 {
     const uint64_t announces[2] = {m->totals.announces_ok, m->totals.announces_failed};
-    add_torrents(o, &m->totals);
+    add_torrents(o, m);
     add_peers(o, &m->totals);
     add_disk(o, m);
     add_pair(o, "rookery_client_announces_total", "Announces to all trackers, by result.", "result",
@@ -173,6 +176,7 @@ void metrics_client_gather(struct client_metrics *out, const struct client *c)
     const struct engine *engine = client_engine(c);
     engine_totals(engine, &out->totals);
     disk_stats(client_disk(c), &out->disk);
+    out->n_left_out = client_count_left_out(c);
     out->n_hosts = announce_queue_hosts(engine_announce_queue(engine), out->hosts,
                                         sizeof out->hosts / sizeof out->hosts[0]);
 }

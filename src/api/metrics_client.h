@@ -14,6 +14,7 @@
 struct client_metrics {
     struct engine_totals totals;
     struct disk_stats disk;
+    size_t n_left_out;
     struct announce_host_view hosts[ANNOUNCE_HOSTS_MAX + 1]; /* "other" too; names are borrowed */
     size_t n_hosts;
 };

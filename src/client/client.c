@@ -85,6 +85,7 @@ static void client_free(struct client *c)
     map_release(&c->records);
     map_release(&c->records_by_id);
     map_release(&c->links);
+    client_forget_left_out(c);
     free(c->unsaved);
     free(c->unsaved_versions);
     free(c->read_to);
@@ -302,6 +303,7 @@ static void open_maps(struct client *c)
     map_init(&c->links, &seed);
     map_init(&c->records, &seed);
     map_init(&c->records_by_id, &seed);
+    map_init(&c->left_out, &seed);
     list_init(&c->sessions);
     list_init(&c->held);
 }

@@ -133,6 +133,8 @@ int client_status(const struct client *c, const struct infohash *hash, struct to
 
 /* What is stored is not all in yet: what is not here may come. */
 bool client_is_loading(const struct client *c);
+/* Stored torrents that this start could not use. The log names them; they cannot be added. */
+size_t client_count_left_out(const struct client *c);
 
 /* ---- sessions: ports of their own, and the torrents that use them --------------------------- */
 

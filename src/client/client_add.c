@@ -376,6 +376,9 @@ static int add_begin(struct add_op *op, struct err *e)
         add_behind(there, op);
         return 0;
     }
+    if (client_leaves_out(c, &op->row.info_hash)) {
+        return err_set(e, ERR_DATABASE, "what is stored of it cannot be used: the log says why");
+    }
     struct session_net *session;
     int status = find_session(c, op->session, &session, e);
     if (status < 0) {

@@ -128,7 +128,8 @@ struct client {
     /* loading */
     uv_timer_t load_timer; /* the next try */
     bool loading;
-    struct list held; /* who waits for the end of it */
+    struct list held;    /* who waits for the end of it */
+    struct map left_out; /* stored, and of no use */
 
     /* closing */
     void (*closed)(void *ctx);
@@ -235,6 +236,9 @@ MUST_CHECK int path_check_start(struct path_check *p, struct client *c, struct s
 void client_load(struct client *c);
 /* To all who wait. */
 void client_tell_loaded(struct client *c, int status);
+/* Is it stored in a way that nobody understands? */
+bool client_leaves_out(const struct client *c, const struct infohash *hash);
+void client_forget_left_out(struct client *c);
 
 /* client_list.c */
 /* Those that may not be on the own tracker's whitelist. c may be gone behind it. */

@@ -1,7 +1,10 @@
 /* The torrents from the database at start: one query, streamed. Each row goes straight to the engine,
  * which begins to announce later: the first ones at once, the others spread over START_SPREAD_MS.
- * A row that the engine refuses is logged and left alone, so that nothing is lost by it. A load that
- * breaks off is begun again until it ends well; what came in by it stays.
+ * A load that breaks off is begun again until it ends well; what came in by it stays.
+ *
+ * Left out  a row that cannot be read, or that the engine refuses, is logged once and counted. It
+ *           stays as it is, so that nothing is lost by it, and until the next start nobody can add
+ *           that torrent: what was answered would not be what is stored.
  */
 #include <stdlib.h>
 
@@ -49,6 +52,44 @@ static void fill_resume(struct torrent_resume *out, const struct store_torrent *
     };
 }
 
+/* ---- those that are left out ---- */
+
+struct left_out {
+    struct map_node by_hash;
+    struct infohash hash;
+};
+
+static void leave_out(struct client *c, const struct infohash *hash, const char *why)
+{
+    struct left_out *l = mem_new(struct left_out);
+    l->hash = *hash;
+    map_insert(&c->left_out, &l->by_hash, span_of(l->hash.b, sizeof l->hash.b));
+    log_error(LOG_CLIENT, "a stored torrent is left out", KV_HASH("info_hash", hash),
+              KV_STR("why", why));
+}
+
+bool client_leaves_out(const struct client *c, const struct infohash *hash)
+{
+    return map_find(&c->left_out, span_of(hash->b, sizeof hash->b)) != NULL;
+}
+
+size_t client_count_left_out(const struct client *c)
+{
+    return map_count(&c->left_out);
+}
+
+void client_forget_left_out(struct client *c)
+{
+    struct map_node *node;
+    while ((node = map_first(&c->left_out)) != NULL) {
+        map_remove(&c->left_out, node);
+        free(container_of(node, struct left_out, by_hash));
+    }
+    map_release(&c->left_out);
+}
+
+/* ---- rows ---- */
+
 static void start_row(struct client *c, const struct store_torrent *t,
                       const struct torrent_tracker *trackers, const struct torrent_resume *resume)
 {
@@ -75,20 +116,22 @@ static void start_row(struct client *c, const struct store_torrent *t,
     record_set_facts(r, t);
     r->unlisted = true;
     if (record_start(r, &add, &why) < 0) {
-        log_error(LOG_CLIENT, "a stored torrent is refused", KV_HASH("info_hash", &t->info_hash),
-                  KV_STR("why", why));
+        leave_out(c, &t->info_hash, why);
         record_free(r);
     }
+}
+
+/* From a load that broke off. */
+static bool is_known(const struct client *c, const struct infohash *hash)
+{
+    return record_of_hash(c, hash) != NULL || client_leaves_out(c, hash);
 }
 
 static void on_torrent(void *ctx, const struct store_torrent *t)
 {
     struct client *c = ctx;
-    if (c->closed != NULL) {
+    if (c->closed != NULL || is_known(c, &t->info_hash)) {
         return;
-    }
-    if (record_of_hash(c, &t->info_hash) != NULL) {
-        return; /* of a load that broke off */
     }
     struct torrent_tracker *trackers =
         mem_array(t->n_trackers == 0 ? 1 : t->n_trackers, sizeof *trackers);
@@ -103,6 +146,14 @@ static void on_torrent(void *ctx, const struct store_torrent *t)
     free(trackers);
     free(partials);
     client_drain(c);
+}
+
+static void on_unreadable(void *ctx, const struct infohash *hash, const char *why)
+{
+    struct client *c = ctx;
+    if (c->closed == NULL && !is_known(c, hash)) {
+        leave_out(c, hash, why);
+    }
 }
 
 static void on_session(void *ctx, const struct store_session *session)
@@ -132,7 +183,8 @@ static void on_retry(uv_timer_t *timer)
 static void finish(struct client *c)
 {
     c->loading = false;
-    log_debug(LOG_CLIENT, "torrents loaded", KV_INT("torrents", map_count(&c->records_by_id)));
+    log_debug(LOG_CLIENT, "torrents loaded", KV_INT("torrents", map_count(&c->records_by_id)),
+              KV_INT("left_out", client_count_left_out(c)));
     client_list(c);
     client_tell_loaded(c, 0);
 }
@@ -158,6 +210,7 @@ void client_load(struct client *c)
     const struct store_torrents_load load = {
         .on_session = on_session,
         .on_torrent = on_torrent,
+        .on_unreadable = on_unreadable,
         .done = on_done,
         .ctx = c,
     };

@@ -89,10 +89,12 @@ MUST_CHECK int store_session_add(struct store *s, const struct store_session *se
 MUST_CHECK int store_session_remove(struct store *s, uint32_t id, store_changed done, void *ctx);
 
 /* Everything, streamed over a connection of its own (in the order added); one of these at a time:
- * ERR_IN_USE, but beside a store_load. Rows come in slices over many turns of the loop; done last. */
+ * ERR_IN_USE, but beside a store_load. Rows come in slices over many turns of the loop; done last.
+ * One that makes no sense goes to on_unreadable (why: static), and the others come all the same. */
 struct store_torrents_load {
     void (*on_session)(void *ctx, const struct store_session *session);
     void (*on_torrent)(void *ctx, const struct store_torrent *t);
+    void (*on_unreadable)(void *ctx, const struct infohash *hash, const char *why);
     store_done done;
     void *ctx;
 };

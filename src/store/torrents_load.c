@@ -107,31 +107,51 @@ static struct store_torrent torrent_from_cells(const struct span *cells)
     return t;
 }
 
+/* As far as it goes. */
+static struct infohash hash_from_cell(struct span cell)
+{
+    struct infohash hash = {.b = {0}};
+    if (cell.n > 0) {
+        memcpy(hash.b, cell.p, cell.n < sizeof hash.b ? cell.n : sizeof hash.b);
+    }
+    return hash;
+}
+
+/* False: these are no lists, or not as long as each other. */
+static bool take_trackers(struct store_torrent *t, struct pg_items *urls, struct pg_items *tiers)
+{
+    struct store_tracker *trackers = mem_array((size_t)urls->n + 1, sizeof *trackers);
+    t->trackers = trackers;
+    bool same = urls->n == tiers->n;
+    while (same && urls->n > 0) {
+        trackers[t->n_trackers++] = (struct store_tracker){
+            .url = pg_items_next(urls),
+            .tier = (uint32_t)pg_int8(pg_items_next(tiers)),
+        };
+    }
+    return same && !urls->bad && !tiers->bad;
+}
+
 static bool row_torrent(void *receiver, const struct span *cells)
 {
     const struct store_torrents_load *what = receiver;
     struct pg_items urls = pg_items_over(cells[CELL_TRACKER_URLS]);
     struct pg_items tiers = pg_items_over(cells[CELL_TRACKER_TIERS]);
     struct store_torrent t = torrent_from_cells(cells);
-    if (cells[CELL_INFO_HASH].n != sizeof t.info_hash.b || urls.bad || tiers.bad ||
-        urls.n != tiers.n) {
-        return false;
+    t.info_hash = hash_from_cell(cells[CELL_INFO_HASH]);
+    const char *why = NULL;
+    if (!take_trackers(&t, &urls, &tiers)) {
+        why = "tracker_urls and tracker_tiers must be lists of the same length";
+    } else if (cells[CELL_INFO_HASH].n != sizeof t.info_hash.b) {
+        why = "info_hash must have 20 bytes";
     }
-    memcpy(t.info_hash.b, cells[CELL_INFO_HASH].p, sizeof t.info_hash.b);
-    struct store_tracker *trackers = mem_array(urls.n + 1, sizeof *trackers);
-    t.trackers = trackers;
-    while (urls.n > 0) {
-        trackers[t.n_trackers++] = (struct store_tracker){
-            .url = pg_items_next(&urls),
-            .tier = (uint32_t)pg_int8(pg_items_next(&tiers)),
-        };
-    }
-    bool good = !urls.bad && !tiers.bad;
-    if (good) {
+    if (why != NULL) {
+        what->on_unreadable(what->ctx, &t.info_hash, why);
+    } else {
         what->on_torrent(what->ctx, &t);
     }
-    free(trackers);
-    return good;
+    free((void *)t.trackers);
+    return true;
 }
 
 static const struct load_step steps[] = {

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import struct
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,6 +13,7 @@ import pytest
 from lib import http
 from lib.pg import sql
 from lib.torrent import small_torrents
+from lib.udp import STARTED, STOPPED
 from lib.wait import eventually
 
 STOP_S = 10
@@ -203,3 +206,87 @@ def test_an_add_whose_answer_was_lost(servers):
     eventually(lambda: server.get(path(torrent))["state"] == "downloading", 10)
     kill(server)
     assert ask(server, "GET", path(torrent)).status == 200
+
+
+class UdpTracker:
+    """Keeps the events of the announces that it answers. While it is deaf it does not."""
+
+    def __init__(self):
+        self.events, self.deaf = [], False
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.url = f"udp://127.0.0.1:{self._socket.getsockname()[1]}/announce"
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        while True:
+            packet, peer = self._socket.recvfrom(2048)
+            if not packet:
+                return
+            action, transaction = struct.unpack_from(">II", packet, 8)
+            if self.deaf:
+                continue
+            if action == 0:
+                self._socket.sendto(struct.pack(">IIQ", 0, transaction, 1), peer)
+            else:
+                self.events.append(struct.unpack_from(">I", packet, 80)[0])
+                self._socket.sendto(struct.pack(">IIIII", 1, transaction, 1800, 0, 0), peer)
+
+    def close(self):
+        self._socket.sendto(b"", self._socket.getsockname())
+        self._thread.join()
+        self._socket.close()
+
+
+def test_killed_before_the_tracker_heard_of_a_pause(servers):
+    """It hears it by the next start, though the torrent stays paused, and then it is paid."""
+    tracker = UdpTracker()
+    server = servers()
+    torrent = next(small_torrents(1, [tracker.url]))
+    assert post(server, torrent).status == 200
+    eventually(lambda: tracker.events == [STARTED], 10)
+    tracker.deaf = True
+    assert ask(server, "PUT", f"{path(torrent)}/pause").status == 200
+    server.kill9()
+    tracker.deaf = False
+    server.start()
+    eventually(lambda: tracker.events == [STARTED, STOPPED], 20)
+    assert ask(server, "GET", path(torrent)).json()["paused"] is True
+    eventually(lambda: sql(server.config["database"]["url"],
+                           "SELECT stop_pending FROM torrents") == [(False,)], 20)
+    server.restart()
+    assert ask(server, "PUT", f"{path(torrent)}/resume").status == 200
+    eventually(lambda: len(tracker.events) > 2, 10)
+    assert tracker.events == [STARTED, STOPPED, STARTED]
+    tracker.close()
+
+
+def test_a_row_that_makes_no_sense(servers):
+    """It is left out, said so once, and stays as it is; everything else is there."""
+    server = servers()
+    url = server.config["database"]["url"]
+    broken, odd, good = small_torrents(3)
+    for torrent in (broken, odd, good):
+        assert post(server, torrent).status == 200
+    server.kill9()
+    sql(url, "UPDATE torrents SET tracker_urls = '{{a,b}}', tracker_tiers = '{0,0}' "
+             "WHERE info_hash = %s", broken.info_hash)
+    sql(url, "UPDATE torrents SET priorities = '\\x09' WHERE info_hash = %s", odd.info_hash)
+    rows = sql(url, "SELECT * FROM torrents WHERE info_hash <> %s ORDER BY id", good.info_hash)
+    said = len(server.stderr)
+    server.start()
+    assert ask(server, "GET", path(good)).status == 200
+    log = server.stderr[said:]
+    for torrent, why in ((broken, "tracker_urls and tracker_tiers must be lists of the same length"),
+                         (odd, "priorities must be 0 to 7")):
+        assert ask(server, "GET", path(torrent)).status == 404
+        lines = [line for line in log.splitlines() if torrent.info_hash.hex() in line]
+        assert len(lines) == 1 and f'why="{why}"' in lines[0], log
+        assert post(server, torrent).status == 500
+    assert "\nrookery_client_torrents_left_out 2\n" in server.api("GET", "/metrics").text
+    assert sql(url, "SELECT * FROM torrents WHERE info_hash <> %s ORDER BY id",
+               good.info_hash) == rows
+    sql(url, "UPDATE torrents SET priorities = '' WHERE info_hash = %s", odd.info_hash)
+    kill(server)
+    assert ask(server, "GET", path(odd)).status == 200

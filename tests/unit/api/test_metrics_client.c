@@ -23,6 +23,7 @@ static struct client_metrics sample(void)
     m.totals.wire = (struct peer_totals){.down = 100, .up = UINT64_MAX, .down_payload = 80};
     m.totals.disk_reads = 5;
     m.totals.announces_failed = 6;
+    m.n_left_out = 4;
     m.hosts[0] = (struct announce_host_view){"tracker.example:443", 1, 2, 3, 4};
     m.hosts[1] = (struct announce_host_view){"a\"b\\c\nd{}", 5, 6, 7, 8};
     return m;
@@ -45,6 +46,7 @@ static void test_text(void **state)
         "\nrookery_client_torrents{state=\"downloading_metadata\"} 1\n",
         "\nrookery_client_torrents{state=\"checking\"} 0\n",
         "\nrookery_client_torrents_paused 3\n",
+        "\nrookery_client_torrents_left_out 4\n",
         "\nrookery_client_bytes_total{direction=\"down\"} 100\n",
         "\nrookery_client_bytes_total{direction=\"up\"} 18446744073709551615\n",
         "\nrookery_client_payload_bytes_total{direction=\"down\"} 80\n",

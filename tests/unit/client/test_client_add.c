@@ -256,6 +256,44 @@ static void test_close(void **state)
     }
 }
 
+/* ---- what is stored and of no use ------------------------------------------------------------ */
+
+static void try_to_add(struct shell *sh, struct answer *a)
+{
+    begin(sh, a, LINK, "", SPAN(""));
+    shell_run(sh, &a->here);
+}
+
+/* Told once, though the load is begun again; the row is nobody's to add. */
+static void test_left_out(void **state)
+{
+    static const struct infohash other = {.b = {[19] = 11}}, third = {.b = {[19] = 12}};
+    struct shell *sh = shell_begin("\"127.0.0.1:0\"");
+    struct torrent_status status;
+    struct answer a = {.here = false};
+    const struct store_torrent good = {.info_hash = third, .save_path = span_str(sh->dir)};
+    const struct store_torrent bad = {
+        .info_hash = other, .save_path = span_str(sh->dir), .info = SPAN("le")};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        store_wait(sh, "load");
+        struct store_call call = store_take(sh, "load");
+        call.load.on_unreadable(call.load.ctx, &hash, "it is odd");
+        call.load.on_torrent(call.load.ctx, &bad);
+        call.load.on_torrent(call.load.ctx, &good);
+        store_give(&sh->store, &call, i == 0 ? ERR_UNAVAILABLE : 0);
+        assert_int_equal(client_count_left_out(sh->client), 2);
+    }
+    assert_int_equal(client_status(sh->client, &hash, &status), ERR_NOT_FOUND);
+    assert_int_equal(client_status(sh->client, &other, &status), ERR_NOT_FOUND);
+    assert_int_equal(client_status(sh->client, &third, &status), 0);
+    try_to_add(sh, &a);
+    assert_int_equal(a.status, ERR_DATABASE);
+    assert_string_equal(a.err.msg, "what is stored of it cannot be used: the log says why");
+    assert_int_equal(sh->store.n_calls, 0);
+    shell_end(sh);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -273,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_what_is_no_path),
         cmocka_unit_test(test_twice_at_once),
         cmocka_unit_test(test_close),
+        cmocka_unit_test(test_left_out),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -24,7 +24,9 @@ struct kept_torrent {
 };
 
 struct loaded {
-    unsigned n_torrents, n_sessions;
+    unsigned n_torrents, n_sessions, n_unreadable;
+    struct infohash unreadable[KEPT_MAX];
+    char why[KEPT_MAX][80];
     struct kept_torrent kept[KEPT_MAX];
     struct store_session sessions[KEPT_MAX];
     char options[KEPT_MAX][64];
@@ -76,6 +78,14 @@ static void on_torrent(void *ctx, const struct store_torrent *t)
     l->n_torrents++;
 }
 
+static void on_unreadable(void *ctx, const struct infohash *hash, const char *why)
+{
+    struct loaded *l = ctx;
+    assert_true(l->n_unreadable < KEPT_MAX);
+    (void)snprintf(l->why[l->n_unreadable], sizeof l->why[0], "%s", why);
+    l->unreadable[l->n_unreadable++] = *hash;
+}
+
 static void on_session(void *ctx, const struct store_session *session)
 {
     struct loaded *l = ctx;
@@ -95,7 +105,8 @@ static void load_begin(struct loaded *l, struct store *s)
 {
     memset(l, 0, sizeof *l);
     l->in_order = true;
-    const struct store_torrents_load load = {on_session, on_torrent, on_load_done, l};
+    const struct store_torrents_load load = {on_session, on_torrent, on_unreadable, on_load_done,
+                                             l};
     assert_int_equal(store_torrents_load(s, &load), 0);
 }
 
@@ -506,6 +517,57 @@ static void sessions_take_their_torrents_along(void **state)
     watched_close(&w, f);
 }
 
+/* ---- rows that make no sense -------------------------------------------------------------------- */
+
+static bool is_of(const struct infohash *hash, uint32_t n)
+{
+    struct infohash want = hash_of(n);
+    return infohash_eq(hash, &want);
+}
+
+static void what_makes_no_sense_keeps_nobody_out(void **state)
+{
+    static const char *const damages[] = {
+        "UPDATE torrents SET tracker_urls = '{{a,b}}', tracker_tiers = '{0,0}' WHERE id = 2",
+        "UPDATE torrents SET tracker_urls = '{a,b}', tracker_tiers = '{{0},{0}}' WHERE id = 3",
+        "ALTER TABLE torrents DROP CONSTRAINT torrents_check",
+        "UPDATE torrents SET tracker_urls = '{a,b}' WHERE id = 4",
+        "ALTER TABLE torrents DROP CONSTRAINT torrents_info_hash_check",
+        "UPDATE torrents SET info_hash = 'short' WHERE id = 5",
+        "UPDATE torrents SET info_hash = info_hash || 'x' WHERE id = 6",
+        "UPDATE torrents SET tracker_urls = '{NULL}', tracker_tiers = '{NULL}' WHERE id = 7",
+    };
+    struct pg_fixture *f = *state;
+    struct watched w;
+    static struct loaded l;
+    pg_fixture_database(f);
+    watched_open(&w, f, f->url);
+    for (uint32_t i = 1; i <= 8; i++) {
+        struct store_torrent t = plain(i);
+        add(f, w.store, &t, 0);
+    }
+    for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+        (void)pg_fixture_sql(f->url, damages[i]);
+    }
+    load_all(&l, f, w.store);
+    assert_int_equal(l.n_torrents, 3);
+    assert_true(is_of(&l.kept[0].t.info_hash, 1));
+    assert_true(is_of(&l.kept[1].t.info_hash, 7));
+    assert_int_equal(l.kept[1].t.n_trackers, 1);
+    assert_int_equal(l.kept[1].t.trackers[0].url.n, 0);
+    assert_true(is_of(&l.kept[2].t.info_hash, 8));
+    assert_int_equal(l.n_unreadable, 5);
+    for (size_t i = 0; i < 5; i++) {
+        assert_string_equal(
+            l.why[i], i < 3 ? "tracker_urls and tracker_tiers must be lists of the same length"
+                            : "info_hash must have 20 bytes");
+    }
+    assert_true(is_of(&l.unreadable[0], 2));
+    assert_memory_equal(l.unreadable[3].b, "short\0\0\0", 8);
+    assert_true(is_of(&l.unreadable[4], 6));
+    watched_close(&w, f);
+}
+
 /* ---- many ---------------------------------------------------------------------------------- */
 
 static void on_turn(uv_check_t *turn)
@@ -540,7 +602,8 @@ static void ten_thousand_come_in_slices(void **state)
     l.turn.data = &l;
     assert_int_equal(uv_check_init(&f->loop, &l.turn), 0);
     assert_int_equal(uv_check_start(&l.turn, on_turn), 0);
-    const struct store_torrents_load again = {on_session, on_torrent, on_load_done, &l};
+    const struct store_torrents_load again = {on_session, on_torrent, on_unreadable, on_load_done,
+                                              &l};
     struct answer beside = {false};
     const struct store_load tracker = {.done = answer_done, .ctx = &beside};
     assert_int_equal(store_torrents_load(w.store, &again), ERR_IN_USE);
@@ -596,6 +659,7 @@ int main(void)
         cmocka_unit_test(many_removed_at_once),
         cmocka_unit_test(saves_are_ragged),
         cmocka_unit_test(sessions_take_their_torrents_along),
+        cmocka_unit_test(what_makes_no_sense_keeps_nobody_out),
         cmocka_unit_test(ten_thousand_come_in_slices),
         cmocka_unit_test(closed_in_the_middle),
     };
