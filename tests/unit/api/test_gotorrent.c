@@ -223,9 +223,10 @@ static void give_torrent(struct fixture *f)
         .added_unix_s = 1700000000,
     };
     c->n_trackers = 2;
-    c->trackers[0] = (struct tracker_view){.url = NULL, .state = TRACKER_WORKING};
+    c->trackers[0] = (struct tracker_view){.url = NULL, .state = TRACKER_WORKING, .text = ""};
     c->trackers[1] = (struct tracker_view){.url = "udp://t.example:1",
                                            .state = TRACKER_UNREGISTERED,
+                                           .text = "who is that?",
                                            .has_counts = true,
                                            .counts = {.complete = 2, .incomplete = 3},
                                            .last_ms = 1};
@@ -271,6 +272,7 @@ static void check_session(const cJSON *session)
     assert_string_equal(text_of(tracker, "status"), "error");
     assert_true(number_of(tracker, "peers") == 5 && number_of(tracker, "seeders") == 2);
     assert_int_equal(strlen(text_of(tracker, "lastannounce")), 20);
+    assert_string_equal(text_of(tracker, "message"), "who is that?");
     const cJSON *peers = cJSON_GetObjectItemCaseSensitive(session, "Peers");
     assert_int_equal(cJSON_GetArraySize(peers), 2);
     const cJSON *seed = cJSON_GetArrayItem(peers, 0), *other = cJSON_GetArrayItem(peers, 1);

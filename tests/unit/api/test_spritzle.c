@@ -127,7 +127,7 @@ static void test_what_the_client_says_of_an_add(void **state)
         int at_once, later;
     } cases[] = {
         {ERR_MALFORMED, 400, 400}, {ERR_LIMIT, 400, 503},   {ERR_DENIED, 403, 403},
-        {ERR_INVALID, 400, 500},   {ERR_SYSTEM, 400, 500},  {ERR_UNAVAILABLE, 503, 503},
+        {ERR_INVALID, 400, 400},   {ERR_SYSTEM, 400, 500},  {ERR_UNAVAILABLE, 503, 503},
         {ERR_CANCELED, 503, 503},  {ERR_TIMEOUT, 503, 503}, {ERR_DATABASE, 500, 500},
     };
     struct fixture *f = start(state);

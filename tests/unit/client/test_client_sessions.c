@@ -499,7 +499,7 @@ static void test_adds_during_a_removal(void **state)
     shell_end(sh);
 }
 
-static void test_close_with_an_add_behind_a_removal(void **state)
+static void test_close_with_an_add_during_a_removal(void **state)
 {
     struct shell *sh = shell_start();
     struct answer gone = {.here = false}, add = {.here = false};
@@ -508,7 +508,7 @@ static void test_close_with_an_add_behind_a_removal(void **state)
     (void)add_file(sh, &add);
     shell_end(sh);
     assert_true(gone.here && gone.status == 0);
-    assert_true(add.here && add.status == ERR_UNAVAILABLE);
+    assert_true(add.here && add.status == ERR_CANCELED);
 }
 
 /* ---- loading and closing ------------------------------------------------------------------- */
@@ -605,7 +605,7 @@ int main(void)
         cmocka_unit_test(test_remove_during_an_add),
         cmocka_unit_test(test_remove_of_both),
         cmocka_unit_test(test_adds_during_a_removal),
-        cmocka_unit_test(test_close_with_an_add_behind_a_removal),
+        cmocka_unit_test(test_close_with_an_add_during_a_removal),
         cmocka_unit_test(test_load),
         cmocka_unit_test(test_close),
     };
