@@ -33,6 +33,12 @@ static bool take_type(struct eio_packet *out, uint8_t number)
     return true;
 }
 
+/* Nothing else may be binary: what comes back of a ping is text. */
+static bool is_message(uint8_t number)
+{
+    return number == EIO_MESSAGE;
+}
+
 static int refuse(const char **why, const char *text)
 {
     *why = text;
@@ -55,10 +61,11 @@ static int decode_text(struct eio_packet *out, struct span text, const char **wh
 /* The bytes of a packet that has a type in front. */
 static int decode_typed_bytes(struct eio_packet *out, struct span bytes, const char **why)
 {
-    *out = (struct eio_packet){.binary = true, .data = span_sub(bytes, 1, bytes.n)};
-    if (bytes.n == 0 || !take_type(out, bytes.p[0])) {
-        return refuse(why, "a binary packet of no known type");
+    if (bytes.n == 0 || !is_message(bytes.p[0])) {
+        return refuse(why, "a binary packet that is no message");
     }
+    *out = (struct eio_packet){
+        .type = EIO_MESSAGE, .binary = true, .data = span_sub(bytes, 1, bytes.n)};
     return 0;
 }
 
@@ -104,9 +111,8 @@ static int decode_part(struct eio_packet *out, enum eio_version version, struct 
     *out = (struct eio_packet){.type = EIO_MESSAGE, .binary = true, .base64 = true};
     out->data = span_sub(part, 1, part.n);
     if (version == EIO_V3) {
-        if (out->data.n == 0 || out->data.p[0] < '0' ||
-            !take_type(out, (uint8_t)(out->data.p[0] - '0'))) {
-            return refuse(why, "a binary packet of no known type");
+        if (out->data.n == 0 || !is_message((uint8_t)(out->data.p[0] - '0'))) {
+            return refuse(why, "a binary packet that is no message");
         }
         out->data = span_sub(out->data, 1, out->data.n);
     }

@@ -1,8 +1,8 @@
 /* engineio_packet.h: Engine.IO packets and polling payloads, revisions 3 and 4, both directions.
  * Pure.
  *
- * Packet    a type and data. Only messages (and probes) have data that means something; a message
- *           may be binary.
+ * Packet    a type and data. Only messages (and probes) have data that means something; only a
+ *           message may be binary.
  * WebSocket one packet a message. A binary one is the bytes alone (revision 4), or behind the
  *           type's byte (3).
  * Payload   what one polling request or answer carries: packets with 0x1E between them (4), or

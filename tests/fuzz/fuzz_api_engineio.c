@@ -14,6 +14,7 @@ static bool rewrite(struct buf *out, enum eio_version version, const struct eio_
 {
     struct eio_packet plain = *packet;
     struct buf bytes;
+    ASSERT(packet->type == EIO_MESSAGE || !packet->binary);
     buf_init(&bytes, OUT_MAX);
     bool good = !packet->base64 || base64_add_decoded(&bytes, packet->data);
     if (packet->base64) {

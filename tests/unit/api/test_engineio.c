@@ -221,6 +221,17 @@ static void test_heartbeat_of_revision_3(void **state)
     eio_free(e);
 }
 
+static void test_a_binary_ping_is_no_packet(void **state)
+{
+    (void)state;
+    struct eio *e = opened(EIO_V3, false);
+    struct span body = SPAN("\x01\x02\xff\x02\x80"); /* a pong with that byte would be no text */
+    assert_int_equal(eio_on_poll(e, A, &get1, 1), EIO_FAULT_NONE);
+    assert_int_equal(eio_on_post(e, A, true, body, 1), EIO_FAULT_REQUEST);
+    expect(e, "answer get11:1; closed ");
+    eio_free(e);
+}
+
 static void test_pings_from_the_wrong_side(void **state)
 {
     (void)state;
@@ -544,6 +555,7 @@ int main(void)
         cmocka_unit_test(test_heartbeat_of_revision_4),
         cmocka_unit_test(test_pongs_that_nobody_asked_for_change_nothing),
         cmocka_unit_test(test_heartbeat_of_revision_3),
+        cmocka_unit_test(test_a_binary_ping_is_no_packet),
         cmocka_unit_test(test_pings_from_the_wrong_side),
         cmocka_unit_test(test_what_means_nothing_is_passed_over),
         cmocka_unit_test(test_the_client_closes),

@@ -156,6 +156,8 @@ static void test_payloads_that_are_none(void **state)
          SPAN("\x00\x0a\xff"
               "4")},
         {EIO_V3, true, SPAN("\x01\x01\xff\x07")},
+        {EIO_V3, true, SPAN("\x01\x02\xff\x02\x80")}, /* only messages are binary */
+        {EIO_V3, false, SPAN("6:b2gA==")},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_refused(cases[i].version, cases[i].octets, cases[i].body);
@@ -206,6 +208,8 @@ static void test_frames(void **state)
     assert_int_equal(eio_frame_decode(&packet, EIO_V4, true, SPAN(""), &why), 0);
     assert_int_equal(eio_frame_decode(&packet, EIO_V3, true, SPAN(""), &why), ERR_MALFORMED);
     assert_int_equal(eio_frame_decode(&packet, EIO_V3, true, SPAN("\x07"), &why), ERR_MALFORMED);
+    assert_int_equal(eio_frame_decode(&packet, EIO_V3, true, SPAN("\x02\x80"), &why),
+                     ERR_MALFORMED);
     assert_int_equal(eio_frame_decode(&packet, EIO_V4, false, SPAN(""), &why), ERR_MALFORMED);
 }
 
