@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 
+#include "api/json_fields.h"
 #include "base/heap.h"
 #include "base/json.h"
 #include "base/list.h"
@@ -137,25 +138,20 @@ static void send_error(struct sio *s, const struct socket_state *k, struct span 
     buf_release(&json);
 }
 
-/* The member "token" of an object, with its quotes; empty when it has none. */
+/* The member "token" of an object, a string as sent; p is NULL: it has none, or null. */
 static struct span token_in(struct span object)
 {
-    struct span name;
-    struct span rest = span_trim(span_sub(object, 1, object.n));
-    size_t end = rest.n > 0 ? sio_json_end(rest) : 0;
-    while (end > 0) {
-        name = span_sub(rest, 0, end);
-        rest = span_trim(span_sub(rest, end, rest.n));
-        rest = span_trim(span_sub(rest, 1, rest.n)); /* the colon */
-        end = sio_json_end(rest);
-        if (span_eq(name, SPAN("\"token\""))) {
-            return span_sub(rest, 0, end);
+    struct json_fields walk;
+    struct json_field field;
+    struct span token = {NULL, 0};
+    const char *why;
+    int status = json_fields_begin(&walk, object, &why);
+    while (status == 0 && json_fields_next(&walk, &field, &why) == 1) {
+        if (json_field_is(&field, "token")) {
+            token = field.kind == JSON_NULL ? span_of(NULL, 0) : field.value;
         }
-        rest = span_trim(span_sub(rest, end, rest.n));
-        rest = span_trim(span_sub(rest, 1, rest.n)); /* the comma, or the end */
-        end = rest.n > 0 ? sio_json_end(rest) : 0;
     }
-    return span_of(NULL, 0);
+    return token;
 }
 
 static enum sio_happening on_connect(struct sio *s, struct socket_state *k,
@@ -168,7 +164,7 @@ static enum sio_happening on_connect(struct sio *s, struct socket_state *k,
     if (k->connected) {
         return SIO_NOTHING;
     }
-    out->token = packet->json.n > 0 ? token_in(packet->json) : span_of(NULL, 0);
+    out->token = token_in(packet->json);
     return SIO_WANTS_CONNECT;
 }
 

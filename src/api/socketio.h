@@ -48,7 +48,7 @@ enum sio_happening {
 struct sio_event {
     struct addr peer;
     enum sio_trust trust;
-    struct span token;    /* SIO_WANTS_CONNECT: as JSON, a string with its quotes; empty: none */
+    struct span token;    /* SIO_WANTS_CONNECT: JSON, between the quotes; p is NULL: none */
     struct span argument; /* SIO_COMMAND: the first one, as JSON; empty: none */
     struct span id;       /* for sio_answer; empty: no acknowledgement is asked for */
     size_t n_attachments;

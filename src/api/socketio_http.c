@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "api/gate.h"
+#include "api/json_fields.h"
 #include "api/query.h"
 #include "api/socketio_calls.h"
 #include "api/socketio_push.h"
@@ -87,15 +88,20 @@ static void accept_client(struct sio_http *h, struct span sid)
     }
 }
 
-/* The token of a CONNECT, a JSON string. */
+/* The token of a CONNECT. One that is too long to be decoded is wrong as it stands. */
 static enum auth_result check_connect(struct sio_http *h, const struct sio_event *event)
 {
     uint32_t ignored = 0;
-    if (event->token.n == 0) {
+    struct buf text;
+    if (event->token.p == NULL) {
         return event->trust == SIO_TRUST_LOCAL ? AUTH_OK : AUTH_MISSING;
     }
-    return auth_check(h->env->auth, span_sub(event->token, 1, event->token.n - 2), SPAN(""),
-                      &event->peer, uv_now(h->loop), &ignored);
+    buf_init(&text, QUERY_VALUE_MAX);
+    bool decoded = json_string_decode(&text, event->token);
+    enum auth_result result = auth_check(h->env->auth, decoded ? buf_span(&text) : event->token,
+                                         SPAN(""), &event->peer, uv_now(h->loop), &ignored);
+    buf_release(&text);
+    return result;
 }
 
 static void on_wants_connect(struct sio_http *h, struct span sid, const struct sio_event *event)

@@ -264,6 +264,16 @@ def test_token_in_connect(servers, transports, tmp_path):
         assert client.wait("connect_error")["message"] == "unauthorized"
 
 
+def test_token_in_connect_as_json_may_write_it(servers):
+    server = servers({"api": {"tokens": {"slash": "a/b"}, "local_without_token": True}})
+    for payload, right in [(r'{"token":"a\/b"}', True), (r'{"token":"\u0061/b"}', True),
+                           (r'{"token":"a\\/b"}', False), ('{"token":""}', False),
+                           ('{"token":null}', True)]:  # null: no token, and none is needed
+        session = Polling(server, token=None)
+        session.post("40" + payload)
+        assert session.get().startswith(b"40" if right else b"44"), payload
+
+
 def test_local_clients_without_a_token(servers, version):
     server = servers({"api": {"local_without_token": True}})
     with SocketIo(server, version, token=None) as client:

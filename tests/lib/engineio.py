@@ -5,7 +5,7 @@ import json
 import struct
 
 from lib import http
-from lib.rookery import AUTH
+from lib.rookery import AUTH, TOKEN
 
 PATH = "/socket.io/"
 KEY = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
@@ -26,10 +26,10 @@ def read_head(connection):
 class Polling:
     """One Engine.IO session by polling."""
 
-    def __init__(self, server, eio=4):
+    def __init__(self, server, eio=4, token=TOKEN):
         self.server = server
         self.query = f"?EIO={eio}&transport=polling"
-        answer = server.api("GET", PATH + self.query)
+        answer = server.api("GET", PATH + self.query, token=token)
         assert answer.status == 200, answer
         assert answer.headers["content-type"] == "text/plain; charset=UTF-8"
         self.opened = answer.text
