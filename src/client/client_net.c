@@ -197,8 +197,9 @@ void links_close(struct client *c)
 void link_accept(struct session_net *s, int fd, const struct endpoint *peer)
 {
     struct client *c = s->c;
-    conn_id id = engine_on_accept(c->engine, s->id, peer, client_now_ms(c));
     struct link *l;
+    bool begun = s->state != SESSION_ADDING; /* before, the engine does not know it */
+    conn_id id = begun ? engine_on_accept(c->engine, s->id, peer, client_now_ms(c)) : 0;
     if (id == 0) {
         (void)close(fd);
         return;

@@ -142,6 +142,33 @@ static bool is_here(const struct shell *sh, uint8_t n)
 
 /* ---- adding -------------------------------------------------------------------------------- */
 
+static uint64_t accepted(struct shell *sh, uint16_t port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct engine_totals totals;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    shell_settle(sh);
+    engine_totals(client_engine(sh->client), &totals);
+    (void)close(fd);
+    return totals.accepts;
+}
+
+/* It has no number before: the peer would be the default session's. */
+static void test_peers_are_let_in_when_it_is_stored(void **state)
+{
+    struct shell *sh = shell_start();
+    struct answer a = {.here = false};
+    uint16_t port = port_pair();
+    (void)state;
+    assert_int_equal(try_session(sh, &a, port, port, false), 0);
+    assert_int_equal(accepted(sh, port), 0);
+    store_answer(sh, "session", 0);
+    assert_int_equal(accepted(sh, port), 1);
+    shell_end(sh);
+}
+
 static void test_add(void **state)
 {
     struct shell *sh = shell_start();
@@ -591,6 +618,7 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_peers_are_let_in_when_it_is_stored),
         cmocka_unit_test(test_add),
         cmocka_unit_test(test_ports_that_are_taken),
         cmocka_unit_test(test_add_fails),
