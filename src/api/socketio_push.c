@@ -8,13 +8,15 @@
 
 #include "base/banned.h"
 
-enum { TORRENTS_A_SLICE = 64, PUSH_MAX = 512 };
+enum { PUSH_MAX = 512 };
 
 struct sio_push {
     struct sio *sio;
     struct client *client;
     struct watch *watch; /* NULL: nobody has subscribed */
     torrent_id at;       /* in the round that is under way */
+    bool all_seen;       /* what is left of the round: those that are gone */
+    bool pushed;         /* in this slice */
     uint64_t next_ms;
 };
 
@@ -55,6 +57,7 @@ static void push(struct sio_push *p, const char *event, const struct watch_facts
     buf_addf(&out, "{\"event\":\"%s\",\"session_id\":\"%s\",\"info_hash\":\"%s\"}", event,
              facts->session, hash);
     sio_push(p->sio, buf_span(&out));
+    p->pushed = true;
     buf_release(&out);
 }
 
@@ -90,10 +93,30 @@ static void look_at(struct sio_push *p, torrent_id id)
     push_events(p, watch_see(p->watch, &facts), &facts);
 }
 
+/* The next part of a round; false when that was the last. */
+static bool run_slice(struct sio_push *p)
+{
+    struct watch_facts gone;
+    for (int i = 0; i < SIO_PUSH_SLICE; i++) {
+        if (!p->all_seen) {
+            p->at = engine_next_torrent(client_engine(p->client), p->at);
+            p->all_seen = p->at == 0;
+        }
+        if (!p->all_seen) {
+            look_at(p, p->at);
+        } else if (watch_next_gone(p->watch, &gone)) {
+            push(p, "torrent_removed", &gone);
+        } else {
+            p->all_seen = false;
+            return false;
+        }
+    }
+    return true;
+}
+
 void sio_push_on_deadline(struct sio_push *p, uint64_t now_ms)
 {
     struct siphash_key seed;
-    struct watch_facts gone;
     if (!sio_has_subscribers(p->sio)) {
         forget(p);
         return;
@@ -102,17 +125,10 @@ void sio_push_on_deadline(struct sio_push *p, uint64_t now_ms)
         digest_random(&seed, sizeof seed);
         p->watch = watch_new(&seed);
         p->at = 0;
+        p->all_seen = false;
     }
-    for (int i = 0; i < TORRENTS_A_SLICE; i++) {
-        p->at = engine_next_torrent(client_engine(p->client), p->at);
-        if (p->at == 0) {
-            while (watch_next_gone(p->watch, &gone)) {
-                push(p, "torrent_removed", &gone);
-            }
-            p->next_ms = now_ms + SIO_PUSH_MS;
-            return;
-        }
-        look_at(p, p->at);
-    }
-    p->next_ms = now_ms; /* the next slice in the next turn of the loop */
+    p->pushed = false;
+    bool more = run_slice(p);
+    /* A client that polls has to come for them before its queue is full. */
+    p->next_ms = now_ms + (!more ? SIO_PUSH_MS : p->pushed ? SIO_PUSH_PAUSE_MS : 0);
 }
