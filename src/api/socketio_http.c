@@ -383,6 +383,11 @@ static void on_post(struct sio_http *h, const struct ask *ask, const struct http
                     struct http_exchange *x)
 {
     struct span type = {NULL, 0};
+    bool stranger = h->trust == SIO_TRUST_NONE && !sio_is_connected(h->sio, ask->sid);
+    if (stranger && req->body.n > SIO_STRANGER_BYTES) {
+        refuse(x, 413, EIO_FAULT_REQUEST, "a body of this length needs a token");
+        return;
+    }
     (void)http_header(req, "content-type", &type);
     bool octets = span_starts_with(type, SPAN("application/octet-stream"));
     enum eio_fault fault = eio_on_post(h->eio, ask->sid, octets, req->body, uv_now(h->loop));

@@ -488,6 +488,15 @@ def test_websockets_that_break_the_rules(server, code, opcode, payload, masked):
         assert ws.closed() == code
 
 
+def test_long_bodies_are_for_clients_with_a_token(server):
+    connect = b'40{"token":"%s","pad":"%s"}' % (TOKEN.encode(), b"x" * 20_000)
+    stranger = Polling(server, token=None)
+    assert stranger.request("POST", connect).status == 413
+    assert stranger.request("POST", connect, AUTH).status == 200
+    assert stranger.get().startswith(b"40{")
+    stranger.post(b'42["v2","%s"]' % (b"x" * 20_000))  # no stranger any more
+
+
 def test_upgrade_step_by_step(server):
     session = Polling(server)
     session.post("40")
