@@ -27,10 +27,13 @@ bool cors_handle(const struct string_list *origins, const struct http_request *r
     http_add_header(x, "access-control-allow-origin", origin);
     if (req->method != HTTP_OPTIONS || req->refused_status != 0 ||
         !http_header(req, "access-control-request-method", &method)) {
+        http_add_header(x, "access-control-expose-headers", SPAN("location, retry-after"));
         return false;
     }
     http_add_header(x, "access-control-allow-methods", SPAN("GET, HEAD, POST, PUT, DELETE"));
-    http_add_header(x, "access-control-allow-headers", SPAN("authorization, content-type"));
+    http_add_header(
+        x, "access-control-allow-headers",
+        SPAN("authorization, content-type, infohash, deletedata, downrate, uprate, time"));
     http_add_header(x, "access-control-max-age", SPAN("600"));
     http_reply(x, 204, NULL, SPAN(""));
     return true;

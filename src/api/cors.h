@@ -1,7 +1,8 @@
 /* cors.h: browsers on other origins (api.cors_origins; compared exactly).
  *
  * Allowed   the answer names the origin; a preflight (OPTIONS) is answered without a token, since
- *           browsers send none with it.
+ *           browsers send none with it. Pages may send the header parameters of the GoTorrentServer
+ *           API, and see the headers that an answer of ours may say something in.
  * Others    nothing is added, so the browser keeps the answer from the page.
  * Source    Fetch standard, "HTTP-CORS protocol".
  */

@@ -543,6 +543,18 @@ def test_origins_of_browsers(with_origins, origin, allowed):
         assert "authorization" in asked.headers["access-control-allow-headers"].lower()
     got = with_origins.api("GET", "/api/stats", headers={"Origin": origin})
     assert got.headers.get(name) == allowed
+    exposed = got.headers.get("access-control-expose-headers")
+    assert exposed == ("location, retry-after" if allowed else None)
+
+
+@pytest.mark.parametrize("header", ["authorization", "content-type", "infohash", "deletedata",
+                                    "downrate", "uprate", "time"])
+def test_headers_that_pages_may_send(with_origins, header):
+    asked = with_origins.api("OPTIONS", "/remove", token=None, headers={
+        "Origin": "http://panel.example", "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": header})
+    assert asked.status == 204
+    assert header in asked.headers["access-control-allow-headers"].split(", ")
 
 
 # ---- what is beside the Torrust routes
