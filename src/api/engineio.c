@@ -37,6 +37,8 @@ struct eio {
     struct heap deadlines;
     struct list outs;
     struct output *taken; /* what the last eio_next_out handed out */
+    uint64_t n_opened;
+    uint64_t n_dropped;
 };
 
 struct output {
@@ -152,6 +154,17 @@ size_t eio_count(const struct eio *e)
     return map_count(&e->sessions);
 }
 
+void eio_stats(const struct eio *e, struct eio_stats *out)
+{
+    *out = (struct eio_stats){.opened = e->n_opened, .dropped = e->n_dropped};
+    for (struct map_node *node = map_first(&e->sessions); node != NULL;
+         node = map_next(&e->sessions, node)) {
+        bool websocket = container_of(node, struct session, node)->ws != NULL;
+        out->websocket += websocket;
+        out->polling += !websocket;
+    }
+}
+
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -224,6 +237,7 @@ static void session_end(struct session *s, const struct ending *ending)
     cut(s, &s->probe, false);
     cut(s, &s->ws, ending->bad);
     output(s, EIO_OUT_CLOSED, NULL)->why = ending->why;
+    s->e->n_dropped += s->n_queued;
     session_free(s);
 }
 
@@ -277,6 +291,7 @@ static void flush(struct session *s)
 static bool enqueue(struct session *s, const struct eio_packet *packet)
 {
     if (s->n_queued == EIO_QUEUE_LEN || packet->data.n > EIO_QUEUE_BYTES - s->queued_len) {
+        s->e->n_dropped++;
         session_end(s, &(struct ending){.why = "it does not take what is sent", .last = EIO_CLOSE});
         return false;
     }
@@ -330,6 +345,7 @@ int eio_on_open(struct eio *e, const struct eio_opening *opening, uint64_t now_m
     list_init(&s->queue);
     *(opening->websocket ? &s->ws : &s->poll) = opening->link;
     map_insert(&e->sessions, &s->node, span_of(s->sid.text, EIO_SID_LEN));
+    e->n_opened++;
     heard(s, now_ms);
     struct buf text;
     buf_init(&text, OPEN_MAX);

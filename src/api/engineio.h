@@ -77,11 +77,19 @@ struct eio_out {
     struct span data; /* until the next call */
 };
 
+struct eio_stats {
+    uint64_t polling, websocket; /* sessions open now, by their transport */
+    uint64_t opened;             /* ever */
+    uint64_t dropped;            /* packets that the client had not taken when its session ended */
+};
+
 struct eio;
 
 struct eio *eio_new(const struct eio_cfg *cfg);
 void eio_free(struct eio *e); /* sessions end without a word */
 size_t eio_count(const struct eio *e);
+/* cost O(sessions) */
+void eio_stats(const struct eio *e, struct eio_stats *out);
 bool eio_knows(const struct eio *e, struct span sid);
 /* The WebSockets of a session, its transport or a probe: how many. */
 size_t eio_websockets(const struct eio *e, struct span sid, void *out[static 2]);

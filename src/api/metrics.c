@@ -179,6 +179,29 @@ static void add_api(struct metrics_out *o, const struct http_stats *http,
               "API requests with a wrong token, of an address that sent too many.", auth->limited);
 }
 
+static void add_socketio(struct metrics_out *o, const struct sio_http_stats *s)
+{
+    static const struct metric_labels polling = LABELS2("transport", "polling", NULL, NULL);
+    static const struct metric_labels websocket = LABELS2("transport", "websocket", NULL, NULL);
+    static const struct metric_labels refused[SIO_N_REFUSALS] = {
+        [SIO_REFUSED_LIMIT] = REASON("limit"),
+        [SIO_REFUSED_ORIGIN] = REASON("origin"),
+        [SIO_REFUSED_TOKEN] = REASON("token"),
+    };
+    metric_head(o, "rookery_api_socketio_sessions", "gauge", "Socket.IO sessions open now.");
+    metric_u64(o, &polling, s->engine.polling);
+    metric_u64(o, &websocket, s->engine.websocket);
+    add_value(o, "rookery_api_socketio_sessions_total", "counter", "Socket.IO sessions opened.",
+              s->engine.opened);
+    metric_head(o, "rookery_api_socketio_refused_total", "counter",
+                "Socket.IO requests and connects refused.");
+    for (size_t i = 0; i < SIO_N_REFUSALS; i++) {
+        metric_u64(o, &refused[i], s->refused[i]);
+    }
+    add_value(o, "rookery_api_socketio_packets_dropped_total", "counter",
+              "Packets that a client had not taken when its session ended.", s->engine.dropped);
+}
+
 static void add_process(struct metrics_out *o, const struct metrics *m)
 {
     struct metric_labels version = {{{"version", m->version}}};
@@ -207,6 +230,7 @@ void metrics_render(struct buf *out, bool json, const struct metrics *m)
         metrics_client_render(&o, m->client);
     }
     add_api(&o, &m->http, &m->auth);
+    add_socketio(&o, &m->socketio);
     add_process(&o, m);
     metrics_end(&o);
 }
@@ -255,6 +279,7 @@ void metrics_answer(struct call *c, bool json)
     tracker_stats(env->parts.tracker, &m.stats);
     http_stats(env->http, &m.http);
     auth_stats(env->auth, &m.auth);
+    sio_http_stats(env->socketio, &m.socketio);
     buf_init(&out, METRICS_MAX);
     metrics_render(&out, json, &m);
     http_reply(c->x, 200, json ? JSON_TYPE : "text/plain; version=0.0.4; charset=utf-8",

@@ -1,8 +1,8 @@
 /* metrics.h: everything that is counted, for Prometheus or as JSON (metrics_out.h).
  *
  * Names   start with rookery_, those of the process with process_. Labels: protocol (udp, http),
- *         family (ipv4, ipv6), and reason or request where that tells more; those of the client are
- *         in metrics_client.h.
+ *         family (ipv4, ipv6), and reason, request or transport where that tells more; those of the
+ *         client are in metrics_client.h.
  */
 #ifndef API_METRICS_H
 #define API_METRICS_H
@@ -14,6 +14,7 @@
 #include "api/call.h"
 #include "api/http.h"
 #include "api/metrics_client.h"
+#include "api/socketio_http.h"
 #include "base/buf.h"
 #include "tracker/stats.h"
 #include "tracker/tracker.h"
@@ -24,6 +25,7 @@ struct metrics {
     struct stats_totals stats;
     struct http_stats http;
     struct auth_stats auth;
+    struct sio_http_stats socketio;
     const struct client_metrics *client; /* NULL: it is switched off */
     bool database_up;
     const char *version;

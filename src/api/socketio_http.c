@@ -41,6 +41,7 @@ struct sio_http {
     bool stopped;
     enum sio_trust trust; /* of the session that is being opened */
     struct addr peer;
+    uint64_t refused[SIO_N_REFUSALS];
     void (*closed)(void *ctx);
     void *closed_ctx;
 };
@@ -109,6 +110,7 @@ static void on_wants_connect(struct sio_http *h, struct span sid, const struct s
     if (event->trust == SIO_TRUST_TOKEN || check_connect(h, event) == AUTH_OK) {
         accept_client(h, sid);
     } else {
+        h->refused[SIO_REFUSED_TOKEN]++;
         sio_refuse(h->sio, sid, "unauthorized");
     }
 }
@@ -271,8 +273,9 @@ static void refuse_fault(struct http_exchange *x, enum eio_fault fault)
     refuse(x, fault == EIO_FAULT_FORBIDDEN ? 403 : 400, (int)fault, messages[fault]);
 }
 
-static void refuse_token(struct http_exchange *x, const char *message)
+static void refuse_token(struct sio_http *h, struct http_exchange *x, const char *message)
 {
+    h->refused[SIO_REFUSED_TOKEN]++;
     http_add_header(x, "www-authenticate", SPAN("Bearer"));
     refuse(x, 401, EIO_FAULT_FORBIDDEN, message);
 }
@@ -292,13 +295,14 @@ static bool check_token(struct sio_http *h, const struct http_request *req, stru
     case AUTH_LIMITED:
         (void)snprintf(text, sizeof text, "%u", retry_after_s);
         http_add_header(x, "retry-after", span_str(text));
+        h->refused[SIO_REFUSED_TOKEN]++;
         refuse(x, 429, EIO_FAULT_FORBIDDEN, "too many wrong tokens");
         return false;
     case AUTH_WRONG:
     case AUTH_UNKNOWN_SCHEME:
         break;
     }
-    refuse_token(x, "token not valid");
+    refuse_token(h, x, "token not valid");
     return false;
 }
 
@@ -330,11 +334,12 @@ static void open_session(struct sio_http *h, const struct ask *ask, const struct
                          struct http_exchange *x)
 {
     if (h->trust == SIO_TRUST_NONE && ask->version == EIO_V3) {
-        refuse_token(x, "unauthorized");
+        refuse_token(h, x, "unauthorized");
         return;
     }
     bool crowded = h->trust == SIO_TRUST_NONE && sio_waiting_count(h->sio) >= SIO_WAITING_MAX;
     if (crowded || eio_count(h->eio) >= SIO_SESSIONS_MAX) {
+        h->refused[SIO_REFUSED_LIMIT]++;
         refuse(x, 503, EIO_FAULT_REQUEST, "too many sessions");
         return;
     }
@@ -426,6 +431,7 @@ void sio_http_answer(struct sio_http *h, const struct http_request *req, struct 
 {
     struct ask ask;
     if (gate_is_foreign_page(h->env, req)) {
+        h->refused[SIO_REFUSED_ORIGIN]++;
         refuse_fault(x, EIO_FAULT_FORBIDDEN);
         return;
     }
@@ -438,7 +444,7 @@ void sio_http_answer(struct sio_http *h, const struct http_request *req, struct 
         if (may) {
             refuse(x, req->refused_status, EIO_FAULT_REQUEST, "Bad request");
         } else {
-            refuse_token(x, "unauthorized");
+            refuse_token(h, x, "unauthorized");
         }
     } else if (h->stopped) {
         refuse(x, 503, EIO_FAULT_REQUEST, "the server stops");
@@ -450,6 +456,12 @@ void sio_http_answer(struct sio_http *h, const struct http_request *req, struct 
         on_request(h, &ask, req, x);
     }
     drain(h);
+}
+
+void sio_http_stats(const struct sio_http *h, struct sio_http_stats *out)
+{
+    eio_stats(h->eio, &out->engine);
+    memcpy(out->refused, h->refused, sizeof out->refused);
 }
 
 /* ---- life -------------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 #include <uv.h>
 
 #include "api/call.h"
+#include "api/engineio.h"
 #include "api/http.h"
 
 enum {
@@ -26,12 +27,22 @@ enum {
 
 struct sio_http;
 
+/* Why somebody has no session, or none that is connected. */
+enum sio_refusal { SIO_REFUSED_LIMIT, SIO_REFUSED_ORIGIN, SIO_REFUSED_TOKEN, SIO_N_REFUSALS };
+
+struct sio_http_stats {
+    struct eio_stats engine;
+    uint64_t refused[SIO_N_REFUSALS];
+};
+
 /* env outlives it; its client and configuration outlive the commands too. */
 struct sio_http *sio_http_new(uv_loop_t *loop, const struct api_env *env);
 /* Every session ends, and is told so; no new ones. */
 void sio_http_stop(struct sio_http *h);
 /* Behind sio_http_stop, when no request comes any more. closed exactly once, later. */
 void sio_http_close(struct sio_http *h, void (*closed)(void *ctx), void *ctx);
+
+void sio_http_stats(const struct sio_http *h, struct sio_http_stats *out);
 
 bool sio_http_serves(struct span path);
 /* A handler's call. */

@@ -247,6 +247,34 @@ def test_strangers_take_no_place_from_others(servers):
         assert connection.request("GET", open_one, AUTH).status == 200
 
 
+def test_what_metrics_show(servers):
+    server = servers()
+
+    def shown():
+        text = server.api("GET", "/metrics").text
+        return {name.removeprefix("rookery_api_socketio_"): int(value) for name, value in
+                (line.rsplit(" ", 1) for line in text.splitlines())
+                if name.startswith("rookery_api_socketio_")}
+
+    assert set(shown().values()) == {0}
+    open_one = f"{PATH}?EIO=4&transport=polling"
+    assert server.api("GET", open_one, token="wrong").status == 401
+    assert server.api("GET", open_one, headers={"Origin": "http://evil.example"}).status == 403
+    for _ in range(128):
+        assert server.api("GET", open_one, token=None).status == 200
+    assert server.api("GET", open_one, token=None).status == 503
+    session = Polling(server)
+    with WebSocket(server, "?EIO=4&transport=websocket") as ws:
+        ws.text()
+        session.post("40")  # its answer is not fetched
+        session.request("POST", b"4abc")
+        assert shown() == {
+            'sessions{transport="polling"}': 128, 'sessions{transport="websocket"}': 1,
+            "sessions_total": 130, 'refused_total{reason="limit"}': 1,
+            'refused_total{reason="origin"}': 1, 'refused_total{reason="token"}': 1,
+            "packets_dropped_total": 1}
+
+
 def test_token_in_a_header(server, version):
     with SocketIo(server, version, ["polling"], token=None, headers=AUTH) as client:
         assert client.connected().command("get_session_list")["status"] == "success"

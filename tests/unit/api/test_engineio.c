@@ -407,6 +407,35 @@ static void test_who_takes_nothing_is_ended(void **state)
     eio_free(e);
 }
 
+static void test_what_is_counted(void **state)
+{
+    (void)state;
+    struct eio *e = opened(EIO_V4, false);
+    struct eio_stats stats;
+    assert_int_equal(try_open(e, 'b', EIO_V4, &ws1, true), 0);
+    assert_int_equal(try_open(e, 'c', EIO_V4, &get2, false), 0);
+    eio_stats(e, &stats);
+    assert_true(stats.polling == 2 && stats.websocket == 1 && stats.opened == 3);
+    eio_on_probe(e, A, &ws2, 1);
+    eio_on_frame(e, A, &ws2, false, SPAN("2probe"), 1);
+    eio_on_frame(e, A, &ws2, false, SPAN("5"), 1);
+    eio_stats(e, &stats);
+    assert_true(stats.polling == 1 && stats.websocket == 2);
+    eio_send(e, sid_of('c'), false, SPAN("taken"));
+    assert_int_equal(eio_on_poll(e, sid_of('c'), &get1, 2), EIO_FAULT_NONE);
+    eio_close(e, sid_of('c'), false, "over");
+    eio_stats(e, &stats);
+    assert_int_equal(stats.dropped, 0);
+    assert_int_equal(try_open(e, 'c', EIO_V4, &get2, false), 0);
+    for (int i = 0; i <= EIO_QUEUE_LEN; i++) {
+        eio_send(e, sid_of('c'), false, SPAN("x"));
+    }
+    eio_stats(e, &stats);
+    assert_int_equal(stats.dropped, EIO_QUEUE_LEN + 1);
+    assert_true(stats.polling == 0 && stats.websocket == 2 && stats.opened == 4);
+    eio_free(e);
+}
+
 static void test_close_all(void **state)
 {
     (void)state;
@@ -566,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_probes_that_fail_leave_the_session),
         cmocka_unit_test(test_a_probe_has_its_time),
         cmocka_unit_test(test_who_takes_nothing_is_ended),
+        cmocka_unit_test(test_what_is_counted),
         cmocka_unit_test(test_close_all),
         cmocka_unit_test(test_links_are_handed_back_once),
     };
