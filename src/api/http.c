@@ -411,6 +411,7 @@ static void on_connection(uv_stream_t *listener, int status)
     s->stats.connections_total++;
     list_add_tail(&s->conns, &conn->link);
     h2o_socket_t *sock = h2o_uv_socket_create((uv_stream_t *)&conn->tcp, on_conn_closed);
+    conn->sock = sock;
     sock->on_close.data = conn; /* on_close.cb stays NULL: this is only how conn_of finds it */
     h2o_accept(&s->accept, sock);
 }
@@ -440,6 +441,7 @@ static void on_tick(uv_timer_t *timer)
 {
     struct http_server *s = timer->data;
     uint64_t now_ms = uv_now(s->loop);
+    http_conns_unstick(s);
     if (s->closing) {
         close_step(s);
     } else {

@@ -45,8 +45,10 @@ struct http_conn {
     uv_tcp_t tcp;
     struct list link;
     struct http_server *server;
+    h2o_socket_t *sock; /* gone with tcp */
     size_t n_exchanges;
     int linger_fd; /* -1: close at once */
+    bool stuck;    /* as http_conns_unstick saw it last */
 };
 
 struct http_exchange {
@@ -88,6 +90,8 @@ void http_exchange_unref(struct http_exchange *x);
 void http_set_head(struct http_exchange *x, int status, const char *content_type);
 /* h2o sees an end of file or a failed write, and closes the connection by itself. */
 void http_conn_cut(struct http_conn *conn);
+/* http_stuck.c: closes those that h2o waits for in vain. Call it every tick. */
+void http_conns_unstick(struct http_server *s);
 /* The idle handle runs until nothing is ready. */
 void http_wake(struct http_server *s);
 

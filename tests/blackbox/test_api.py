@@ -3,6 +3,7 @@
 import base64
 import json
 import socket
+import struct
 import time
 
 import pytest
@@ -572,6 +573,23 @@ def test_the_root_page(server):
     assert response.status == 200
     assert response.headers["content-type"].startswith("text/plain")
     assert "/api" in response.text
+
+
+def test_tls_connections_that_are_reset_go_away(servers, tmp_path):
+    made = make_certificate(tmp_path)
+    server = servers({"api": {"tls": made.section}})
+    for _ in range(20):
+        with Connection(server.api_address(), tls=made.context) as connection:
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                         struct.pack("ii", 1, 0))
+    eventually(lambda: open_connections(server, made) == 1)
+
+
+def open_connections(server, made):
+    with Connection(server.api_address(), tls=made.context) as connection:
+        lines = connection.request("GET", "/metrics", AUTH).text.splitlines()
+    return next(int(line.split()[1]) for line in lines
+                if line.startswith("rookery_api_connections "))
 
 
 def test_tls(servers, tmp_path):
