@@ -129,6 +129,7 @@ void sio_push_on_deadline(struct sio_push *p, uint64_t now_ms)
     }
     p->pushed = false;
     bool more = run_slice(p);
-    /* A client that polls has to come for them before its queue is full. */
-    p->next_ms = now_ms + (!more ? SIO_PUSH_MS : p->pushed ? SIO_PUSH_PAUSE_MS : 0);
+    /* A client that polls has to come for them before its queue is full. And never now: libuv would
+     * go on in the same turn of the loop. */
+    p->next_ms = now_ms + (!more ? SIO_PUSH_MS : p->pushed ? SIO_PUSH_PAUSE_MS : 1);
 }

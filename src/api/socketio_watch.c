@@ -40,9 +40,11 @@ static void entry_free(struct watch *w, struct entry *e)
 
 void watch_free(struct watch *w)
 {
-    struct map_node *node;
-    while ((node = map_first(&w->entries)) != NULL) {
-        entry_free(w, container_of(node, struct entry, node));
+    struct list *all[] = {&w->seen, &w->old};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        LIST_FOREACH_SAFE (link, all[i]) {
+            entry_free(w, container_of(link, struct entry, link));
+        }
     }
     map_release(&w->entries);
     free(w);
