@@ -295,6 +295,10 @@ static bool enqueue(struct session *s, const struct eio_packet *packet)
         session_end(s, &(struct ending){.why = "it does not take what is sent", .last = EIO_CLOSE});
         return false;
     }
+    if (s->ws != NULL) { /* nothing waits in the queue then */
+        send_frame(s, s->ws, packet);
+        return true;
+    }
     struct queued *q = mem_zeroed(sizeof *q + packet->data.n);
     q->type = packet->type;
     q->binary = packet->binary;

@@ -78,18 +78,24 @@ static void socket_free(struct sio *s, struct socket_state *k)
     free(k);
 }
 
+/* text is released. */
+static void send_text(struct sio *s, const struct socket_state *k, struct buf *text)
+{
+    if (text->bad) {
+        eio_close(s->cfg.engine, sid_of(k), false, "an answer that is too long");
+    } else {
+        eio_send(s->cfg.engine, sid_of(k), false, buf_span(text));
+    }
+    buf_release(text);
+}
+
 static void send_packet(struct sio *s, const struct socket_state *k,
                         const struct sio_packet *packet)
 {
     struct buf text;
     buf_init(&text, EIO_QUEUE_BYTES);
     sio_packet_encode(&text, packet);
-    if (text.bad) {
-        eio_close(s->cfg.engine, sid_of(k), false, "an answer that is too long");
-    } else {
-        eio_send(s->cfg.engine, sid_of(k), false, buf_span(&text));
-    }
-    buf_release(&text);
+    send_text(s, k, &text);
 }
 
 void sio_on_open(struct sio *s, const struct sio_opening *opening, uint64_t now_ms)
@@ -324,20 +330,18 @@ void sio_answer(struct sio *s, struct span sid, struct span id, struct span body
     if (k == NULL || !k->connected) {
         return;
     }
-    struct buf json;
-    buf_init(&json, EIO_QUEUE_BYTES);
-    buf_add_byte(&json, '[');
+    struct buf text;
+    buf_init(&text, EIO_QUEUE_BYTES);
+    /* The payload goes behind its head at once: it may be megabytes. */
+    sio_packet_encode(&text,
+                      &(struct sio_packet){.type = id.n > 0 ? SIO_ACK : SIO_EVENT, .id = id});
+    buf_add_byte(&text, '[');
     if (id.n == 0) {
-        buf_addf(&json, "\"%s\",", s->cfg.event);
+        buf_addf(&text, "\"%s\",", s->cfg.event);
     }
-    buf_add(&json, body);
-    buf_add_byte(&json, ']');
-    if (!json.bad) {
-        send_packet(s, k,
-                    &(struct sio_packet){
-                        .type = id.n > 0 ? SIO_ACK : SIO_EVENT, .id = id, .json = buf_span(&json)});
-    }
-    buf_release(&json);
+    sio_add_ascii(&text, body);
+    buf_add_byte(&text, ']');
+    send_text(s, k, &text);
 }
 
 void sio_subscribe(struct sio *s, struct span sid)

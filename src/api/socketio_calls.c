@@ -10,6 +10,7 @@
 
 #include "api/json_fields.h"
 #include "api/resttorrent_ops.h"
+#include "api/socketio_packet.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/list.h"
@@ -20,7 +21,7 @@
 enum {
     T_ID_MAX = 1024,
     COMMAND_MAX = 128,
-    ANSWER_MAX = EIO_QUEUE_BYTES / 2, /* in ASCII it may be longer */
+    ANSWER_MAX = EIO_QUEUE_BYTES / 2,
 };
 
 struct sio_calls {
@@ -70,18 +71,18 @@ static void pending_free(struct pending *p)
 
 /* ---- answers ----------------------------------------------------------------------------- */
 
-/* An object goes on where the one before it stopped. */
-static void add_body(struct buf *answer, struct span body)
+/* An object that goes on where the one before it stopped. */
+static struct span body_of(struct span object)
 {
-    ASSERT(body.n > 0 && body.p[0] == '{');
-    buf_add(answer, span_sub(body, 1, body.n));
+    ASSERT(object.n > 0 && object.p[0] == '{');
+    return span_sub(object, 1, object.n);
 }
 
 static void give_up(struct pending *p)
 {
     p->answer.bad = false;
     p->answer.len = p->head_len;
-    add_body(&p->answer, SPAN("{\"status\":\"fail\",\"message\":\"the answer is too long\"}"));
+    buf_add_str(&p->answer, "\"status\":\"fail\",\"message\":\"the answer is too long\"}");
 }
 
 static void send_answer(struct pending *p)
@@ -114,24 +115,22 @@ static void on_done(void *ctx, const struct resttorrent_answer *answer)
         uv_idle_start(&c->idle, on_idle);
         return;
     }
-    add_body(&p->answer, answer->body);
+    buf_add(&p->answer, body_of(answer->body));
     if (p->answer.bad) {
         give_up(p);
     }
     send_answer(p);
 }
 
-/* The next slice of p; false when that was the last. */
+/* The next slice of p; false when that was the last. Here it is made ASCII: all of a long answer at
+ * once would hold up the loop. */
 static bool run_slice(struct pending *p)
 {
     struct buf slice;
     buf_init(&slice, ANSWER_MAX);
     bool more = p->produce(p->ctx, &slice);
-    if (p->answer.len == p->head_len && slice.len > 0) {
-        add_body(&p->answer, buf_span(&slice));
-    } else {
-        buf_add(&p->answer, buf_span(&slice));
-    }
+    bool first = p->answer.len == p->head_len && slice.len > 0;
+    sio_add_ascii(&p->answer, first ? body_of(buf_span(&slice)) : buf_span(&slice));
     p->answer.bad = p->answer.bad || slice.bad;
     buf_release(&slice);
     return more && !p->answer.bad;

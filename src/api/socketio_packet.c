@@ -343,21 +343,49 @@ static uint32_t code_point(struct span c)
     return value;
 }
 
+/* One character outside of ASCII, as its escapes. */
+static void add_escaped(struct buf *out, struct span character)
+{
+    uint32_t c = code_point(character);
+    if (character.n == 4) {
+        c -= 0x10000;
+        buf_addf(out, "\\u%04x", 0xd800 | c >> 10);
+        c = 0xdc00 | (c & 0x3ff);
+    }
+    buf_addf(out, "\\u%04x", c);
+}
+
+/* Bytes of ASCII at the start of text. Long answers are nothing else: eight at a time. */
+static size_t ascii_len(struct span text)
+{
+    uint64_t eight;
+    size_t n = 0;
+    while (text.n - n >= sizeof eight) {
+        memcpy(&eight, text.p + n, sizeof eight);
+        if ((eight & UINT64_C(0x8080808080808080)) != 0) {
+            break;
+        }
+        n += sizeof eight;
+    }
+    while (n < text.n && text.p[n] < 0x80) {
+        n++;
+    }
+    return n;
+}
+
 void sio_add_ascii(struct buf *out, struct span json)
 {
-    for (size_t i = 0, len; i < json.n; i += len) {
-        len = utf8_sequence_len(span_sub(json, i, 4));
-        if (len <= 1) { /* 0: json is not what it must be, and stays so */
-            buf_add_byte(out, json.p[i]);
+    while (json.n > 0) {
+        size_t plain = ascii_len(json);
+        buf_add(out, span_sub(json, 0, plain));
+        json = span_sub(json, plain, json.n);
+        size_t len = utf8_sequence_len(json);
+        if (len > 0) {
+            add_escaped(out, span_sub(json, 0, len));
+        } else if (json.n > 0) {
             len = 1;
-            continue;
+            buf_add_byte(out, json.p[0]); /* not what it must be, and stays so */
         }
-        uint32_t c = code_point(span_sub(json, i, len));
-        if (len == 4) {
-            c -= 0x10000;
-            buf_addf(out, "\\u%04x", 0xd800 | c >> 10);
-            c = 0xdc00 | (c & 0x3ff);
-        }
-        buf_addf(out, "\\u%04x", c);
+        json = span_sub(json, len, json.n);
     }
 }
