@@ -134,6 +134,7 @@ static void run(struct fixture *f, uint64_t ms)
         }
         if (sio_push_next_deadline_ms(f->push) <= f->now_ms) {
             sio_push_on_deadline(f->push, f->now_ms);
+            assert_true(sio_push_next_deadline_ms(f->push) > f->now_ms); /* a turn later */
         }
         take_outs(f);
     }
