@@ -390,6 +390,24 @@ void http_scrape_encode(struct wr *w, const struct infohash *hashes, size_t n)
     }
 }
 
+bool http_scrape_url(struct wr *w, struct span announce)
+{
+    static const char word[] = "announce";
+    struct span url = span_cut(announce, '#', NULL);
+    size_t host = span_find(url, ':') + 3; /* "://" */
+    size_t at = url.n;
+    while (at > host && url.p[at - 1] != '/') {
+        at--;
+    }
+    if (at <= host || !span_starts_with(span_sub(url, at, url.n), span_str(word))) {
+        return false;
+    }
+    wr_bytes(w, span_sub(url, 0, at));
+    wr_bytes(w, SPAN("scrape"));
+    wr_bytes(w, span_sub(url, at + sizeof word - 1, url.n));
+    return true;
+}
+
 /* ---- answers, tracker's side ---- */
 
 static void put_peer_dict(struct wr *w, const struct endpoint *e, const struct peer_id *id)
@@ -522,18 +540,18 @@ static uint32_t get_u32(struct bencode dict, struct span key)
     return v < 0 ? 0 : v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
 }
 
-static bool read_failure(struct http_reply *out, struct bencode dict)
+static bool read_failure(struct announce_failure *out, struct bencode dict)
 {
     struct span text;
     int64_t minutes;
-    if (!bencode_get_string(dict, SPAN("failure reason"), &out->failure.reason)) {
+    if (!bencode_get_string(dict, SPAN("failure reason"), &out->reason)) {
         return false;
     }
     struct bencode retry = bencode_get(dict, SPAN("retry in"));
     if (bencode_string(retry, &text) && span_eq(text, SPAN("never"))) {
-        out->failure.retry_in_min = -1;
+        out->retry_in_min = -1;
     } else if (bencode_int(retry, &minutes) && minutes > 0) {
-        out->failure.retry_in_min = minutes > INT32_MAX ? INT32_MAX : (int32_t)minutes;
+        out->retry_in_min = minutes > INT32_MAX ? INT32_MAX : (int32_t)minutes;
     }
     return true;
 }
@@ -584,6 +602,18 @@ static int read_peers(struct announce_reply *out, struct bencode dict, struct wr
     return 0;
 }
 
+/* returns whether the two that matter are there. */
+static bool read_counts(struct scrape_counts *out, struct bencode dict)
+{
+    *out = (struct scrape_counts){
+        .complete = get_u32(dict, SPAN("complete")),
+        .downloaded = get_u32(dict, SPAN("downloaded")),
+        .incomplete = get_u32(dict, SPAN("incomplete")),
+    };
+    return bencode_type(bencode_get(dict, SPAN("complete"))) == BENCODE_INT &&
+           bencode_type(bencode_get(dict, SPAN("incomplete"))) == BENCODE_INT;
+}
+
 static void read_external_ip(struct http_reply *out, struct bencode dict)
 {
     struct span ip;
@@ -619,17 +649,13 @@ ssize_t http_announce_reply_decode(struct http_reply *out, struct span body, str
     if (rc < 0) {
         return rc;
     }
-    out->failed = read_failure(out, dict);
+    out->failed = read_failure(&out->failure, dict);
     if (out->failed) {
         return (ssize_t)body.n;
     }
     reply->interval_s = get_u32(dict, SPAN("interval"));
     reply->min_interval_s = get_u32(dict, SPAN("min interval"));
-    out->has_counts = bencode_type(bencode_get(dict, SPAN("complete"))) == BENCODE_INT &&
-                      bencode_type(bencode_get(dict, SPAN("incomplete"))) == BENCODE_INT;
-    reply->counts.complete = get_u32(dict, SPAN("complete"));
-    reply->counts.downloaded = get_u32(dict, SPAN("downloaded"));
-    reply->counts.incomplete = get_u32(dict, SPAN("incomplete"));
+    out->has_counts = read_counts(&reply->counts, dict);
     (void)bencode_get_string(dict, SPAN("warning message"), &reply->warning);
     (void)bencode_get_string(dict, SPAN("tracker id"), &out->tracker_id);
     read_external_ip(out, dict);
@@ -637,23 +663,31 @@ ssize_t http_announce_reply_decode(struct http_reply *out, struct span body, str
     return rc < 0 ? rc : (ssize_t)body.n;
 }
 
-int http_scrape_reply_find(struct scrape_counts *out, struct span body, const struct infohash *hash,
-                           const char **why)
+ssize_t http_scrape_reply_decode(struct http_scrape_reply *out, struct span body, const char **why)
 {
     struct bencode dict;
+    *out = (struct http_scrape_reply){.failed = false};
     int rc = decode_dict(&dict, body, body.n, why);
     if (rc < 0) {
         return rc;
     }
-    struct bencode entry = bencode_get(bencode_get(dict, SPAN("files")), span_of(hash->b, 20));
-    if (bencode_type(entry) != BENCODE_DICT) {
-        *why = "the torrent is not in the scrape reply";
-        return ERR_NOT_FOUND;
+    out->failed = read_failure(&out->failure, dict);
+    if (out->failed) {
+        return (ssize_t)body.n;
     }
-    *out = (struct scrape_counts){
-        .complete = get_u32(entry, SPAN("complete")),
-        .downloaded = get_u32(entry, SPAN("downloaded")),
-        .incomplete = get_u32(entry, SPAN("incomplete")),
-    };
-    return 0;
+    struct bencode files = bencode_get(dict, SPAN("files"));
+    if (bencode_type(files) != BENCODE_DICT) {
+        return malformed(why, "files is not a dictionary");
+    }
+    out->files = files.raw;
+    out->min_request_interval_s =
+        get_u32(bencode_get(dict, SPAN("flags")), SPAN("min_request_interval"));
+    return (ssize_t)body.n;
+}
+
+bool http_scrape_reply_find(const struct http_scrape_reply *reply, const struct infohash *hash,
+                            struct scrape_counts *out)
+{
+    const struct bencode files = {reply->files};
+    return read_counts(out, bencode_get(files, span_of(hash->b, sizeof hash->b)));
 }

@@ -47,6 +47,10 @@ int http_scrape_decode(struct infohash *out, size_t cap, struct span query, cons
 /* The query of an announce, as a client sends it, behind the "?" (or "&") of its URL. */
 void http_announce_encode(struct wr *w, const struct announce_req *req);
 void http_scrape_encode(struct wr *w, const struct infohash *hashes, size_t n);
+/* The scrape URL of an announce URL (BEP 48): "announce" behind the last "/" becomes "scrape". False,
+ * with nothing written: something else is there, and the tracker has no scrape. What is behind a
+ * "#" is left out. */
+bool http_scrape_url(struct wr *w, struct span announce);
 
 /* Bencoded bodies, keys sorted. compact: peers as one string (and peers6 when there are any),
  * else as a list of dictionaries {ip, peer id (unless the ids are NULL), port} over both families.
@@ -82,9 +86,19 @@ struct http_reply {
 ssize_t http_announce_reply_decode(struct http_reply *out, struct span body, struct wr *room,
                                    const struct http_reply_limits *limits, const char **why);
 
-/* Finds hash in a scrape reply. Returns 0, ERR_NOT_FOUND when it is not there, or ERR_MALFORMED,
- * both with *why. */
-int http_scrape_reply_find(struct scrape_counts *out, struct span body, const struct infohash *hash,
-                           const char **why);
+/* What a client receives for a scrape: counts or a failure. Spans are borrowed from the body. */
+struct http_scrape_reply {
+    bool failed;
+    struct announce_failure failure;
+    uint32_t min_request_interval_s; /* 0: not said */
+    /* private */
+    struct span files;
+};
+
+/* returns body.n, or ERR_MALFORMED / ERR_LIMIT with *why; tolerant likewise. */
+ssize_t http_scrape_reply_decode(struct http_scrape_reply *out, struct span body, const char **why);
+/* False: hash is not in it with its counts. Costs the bytes before it. */
+bool http_scrape_reply_find(const struct http_scrape_reply *reply, const struct infohash *hash,
+                            struct scrape_counts *out);
 
 #endif

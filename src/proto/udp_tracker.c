@@ -13,7 +13,6 @@ enum {
     HEAD_LEN = 16,      /* connection id, action, transaction id */
     REPLY_HEAD_LEN = 8, /* action, transaction id */
     CONNECT_REPLY_LEN = 16,
-    SCRAPE_ENTRY_LEN = 12,
     OPTION_DATA_MAX = 255,
 };
 
@@ -259,12 +258,12 @@ void udp_scrape_reply_encode(struct wr *w, uint32_t transaction_id,
 {
     ASSERT(n <= UDP_SCRAPE_WIRE_MAX);
     uint8_t *p =
-        put_reply_head(w, REPLY_HEAD_LEN + n * SCRAPE_ENTRY_LEN, UDP_SCRAPE, transaction_id);
+        put_reply_head(w, REPLY_HEAD_LEN + n * UDP_SCRAPE_ENTRY_LEN, UDP_SCRAPE, transaction_id);
     if (p == NULL) {
         return;
     }
     p += REPLY_HEAD_LEN;
-    for (size_t i = 0; i < n; i++, p += SCRAPE_ENTRY_LEN) {
+    for (size_t i = 0; i < n; i++, p += UDP_SCRAPE_ENTRY_LEN) {
         put32(p, counts[i].complete);
         put32(p + 4, counts[i].downloaded);
         put32(p + 8, counts[i].incomplete);
@@ -316,7 +315,7 @@ ssize_t udp_reply_decode(struct udp_reply *out, struct span datagram, bool v6, c
     case UDP_ANNOUNCE:
         return decode_announce_reply(out, datagram, v6, why);
     case UDP_SCRAPE:
-        out->scrape = span_sub(body, 0, body.n - body.n % SCRAPE_ENTRY_LEN);
+        out->scrape = span_sub(body, 0, body.n - body.n % UDP_SCRAPE_ENTRY_LEN);
         return (ssize_t)(REPLY_HEAD_LEN + out->scrape.n);
     case UDP_ERROR:
         out->error = body;
@@ -328,8 +327,8 @@ ssize_t udp_reply_decode(struct udp_reply *out, struct span datagram, bool v6, c
 
 struct scrape_counts udp_scrape_at(struct span scrape, size_t i)
 {
-    ASSERT(i < scrape.n / SCRAPE_ENTRY_LEN);
-    const uint8_t *p = scrape.p + i * SCRAPE_ENTRY_LEN;
+    ASSERT(i < scrape.n / UDP_SCRAPE_ENTRY_LEN);
+    const uint8_t *p = scrape.p + i * UDP_SCRAPE_ENTRY_LEN;
     return (struct scrape_counts){
         .complete = get32(p), .downloaded = get32(p + 4), .incomplete = get32(p + 8)};
 }

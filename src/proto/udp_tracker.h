@@ -25,6 +25,7 @@ enum {
     UDP_CONNECT_LEN = 16,
     UDP_ANNOUNCE_LEN = 98,
     UDP_ANNOUNCE_REPLY_LEN = 20, /* without peers */
+    UDP_SCRAPE_ENTRY_LEN = 12,   /* of a scrape reply */
     UDP_REPLY_MAX = 1232,        /* an IPv6 minimum MTU less its headers: never fragmented */
 };
 
@@ -80,7 +81,7 @@ struct udp_reply {
     uint32_t transaction_id;
     uint64_t connection_id;         /* connect */
     struct announce_reply announce; /* announce: interval_s, counts, peers4 or peers6 */
-    struct span scrape;             /* scrape: 12 bytes a hash */
+    struct span scrape;             /* scrape: UDP_SCRAPE_ENTRY_LEN bytes a hash */
     struct span error;              /* error: the text */
 };
 
@@ -88,7 +89,7 @@ struct udp_reply {
  * last peer or count is not), or ERR_MALFORMED with *why. An unknown action is returned as such. */
 ssize_t udp_reply_decode(struct udp_reply *out, struct span datagram, bool v6, const char **why);
 
-/* The i-th entry of a scrape reply, i < scrape.n / 12. */
+/* The i-th entry of a scrape reply, i < scrape.n / UDP_SCRAPE_ENTRY_LEN. */
 struct scrape_counts udp_scrape_at(struct span scrape, size_t i);
 
 #endif

@@ -556,6 +556,8 @@ static void test_scrape_reply(void **state)
     static struct scrape_counts counts[HTTP_SCRAPE_MAX];
     static uint8_t out[HTTP_SCRAPE_MAX * 100];
     const char *why = NULL;
+    struct http_scrape_reply reply;
+    struct scrape_counts c;
     struct wr w = wr_over(out, sizeof out);
     http_scrape_reply_encode(&w, hashes, counts, 0, 0);
     assert_span(wr_span(&w), "d5:filesdee");
@@ -569,18 +571,15 @@ static void test_scrape_reply(void **state)
         http_scrape_reply_encode(&w, hashes, counts, n, 900);
         assert_false(w.bad);
         assert_strict(wr_span(&w)); /* sorted and unique, then */
+        assert_true(http_scrape_reply_decode(&reply, wr_span(&w), &why) > 0);
+        assert_int_equal(reply.min_request_interval_s, 900);
         for (size_t i = 0; i < n; i++) {
-            struct scrape_counts c;
-            assert_int_equal(http_scrape_reply_find(&c, wr_span(&w), &hashes[i], &why), 0);
+            assert_true(http_scrape_reply_find(&reply, &hashes[i], &c));
             assert_memory_equal(&c, &counts[i], sizeof c);
         }
     }
     static const struct infohash other = {"yyyyyyyyyyyyyyyyyyy"};
-    struct scrape_counts c;
-    assert_int_equal(http_scrape_reply_find(&c, wr_span(&w), &other, &why), ERR_NOT_FOUND);
-    assert_int_equal(http_scrape_reply_find(&c, SPAN("d5:filesle"), &other, &why), ERR_MALFORMED);
-    assert_int_equal(http_scrape_reply_find(&c, SPAN("d5:filesi5ee"), &other, &why), ERR_NOT_FOUND);
-    assert_int_equal(http_scrape_reply_find(&c, SPAN("le"), &other, &why), ERR_MALFORMED);
+    assert_false(http_scrape_reply_find(&reply, &other, &c));
     w = wr_over(out, sizeof out);
     http_scrape_reply_encode(&w, hashes, counts, 1, 900);
     struct bencode v;
@@ -590,6 +589,79 @@ static void test_scrape_reply(void **state)
     assert_true(bencode_get_int(bencode_get(v, SPAN("flags")), SPAN("min_request_interval"),
                                 &interval)); /* BEP 48 */
     assert_int_equal(interval, 900);
+}
+
+static void test_foreign_scrape_replies(void **state)
+{
+    (void)state;
+    static const struct infohash hash = {"aaaaaaaaaaaaaaaaaaaa"};
+    static const struct {
+        struct span body;
+        bool found;
+        uint32_t complete;
+    } good[] = {
+        {SPAN("d5:filesdee"), false, 0},
+        {SPAN("d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei5e10:incompletei6eeee"), true, 5},
+        {SPAN("d5:filesd20:aaaaaaaaaaaaaaaaaaaad10:incompletei6e8:completei5eeee"), true, 5},
+        {SPAN("d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei-5e10:incompletei6eeee"), true, 0},
+        {SPAN("d5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei5eeee"), false, 0},
+        {SPAN("d5:filesd20:aaaaaaaaaaaaaaaaaaaai5eee"), false, 0},
+        {SPAN("d5:filesd20:baaaaaaaaaaaaaaaaaaad8:completei5e10:incompletei6eeee"), false, 0},
+    };
+    static const char *const bad[] = {"", "le", "de", "d5:filesle", "d5:filesi5ee", "d5:filesde"};
+    struct http_scrape_reply reply;
+    struct scrape_counts c;
+    const char *why;
+    for (size_t i = 0; i < COUNT(good); i++) {
+        assert_true(http_scrape_reply_decode(&reply, good[i].body, &why) > 0);
+        assert_false(reply.failed);
+        assert_int_equal(reply.min_request_interval_s, 0);
+        assert_int_equal(http_scrape_reply_find(&reply, &hash, &c), good[i].found);
+        assert_true(!good[i].found || c.complete == good[i].complete);
+    }
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        why = NULL;
+        assert_int_equal(http_scrape_reply_decode(&reply, span_str(bad[i]), &why), ERR_MALFORMED);
+        assert_non_null(why);
+        assert_false(http_scrape_reply_find(&reply, &hash, &c));
+    }
+    assert_true(http_scrape_reply_decode(&reply, SPAN("d14:failure reason4:fulle"), &why) > 0);
+    assert_true(reply.failed);
+    assert_span(reply.failure.reason, "full");
+}
+
+static void test_scrape_urls(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *announce;
+        const char *scrape; /* NULL: it has none */
+    } rows[] = {
+        /* the examples of BEP 48 */
+        {"http://example.com/announce", "http://example.com/scrape"},
+        {"http://example.com/x/announce", "http://example.com/x/scrape"},
+        {"http://example.com/announce.php", "http://example.com/scrape.php"},
+        {"http://example.com/a", NULL},
+        {"http://example.com/announce?x2%0644", "http://example.com/scrape?x2%0644"},
+        {"http://example.com/announce?x=2/4", NULL},
+        {"http://example.com/x%064announce", NULL},
+        /* others */
+        {"https://t.example:443/KEY/announce#x", "https://t.example:443/KEY/scrape"},
+        {"http://t.example/announce/KEY", NULL},
+        {"http://t.example/announce/", NULL},
+        {"http://announce.example", NULL},
+        {"http://announce.example/", NULL},
+        {"http://t.example/Announce", NULL},
+        {"http://announce", NULL},
+        {"announce", NULL},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char room[64];
+        struct wr w = wr_over(room, sizeof room);
+        assert_int_equal(http_scrape_url(&w, span_str(rows[i].announce)), rows[i].scrape != NULL);
+        assert_span(wr_span(&w), rows[i].scrape == NULL ? "" : rows[i].scrape);
+    }
 }
 
 static void test_real_clients(void **state)
@@ -659,6 +731,8 @@ int main(void)
         cmocka_unit_test(test_foreign_replies),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_scrape_reply),
+        cmocka_unit_test(test_foreign_scrape_replies),
+        cmocka_unit_test(test_scrape_urls),
         cmocka_unit_test(test_real_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
