@@ -77,6 +77,17 @@ int own_tracker_announce(void *ctx, const struct announce_req *req, struct annou
     return (int)(n + take_peers(reply->peers6, true, out + n, cap - n));
 }
 
+void own_tracker_scrape(void *ctx, const struct infohash *hashes, size_t n,
+                        struct scrape_counts *out)
+{
+    struct own_tracker *o = ctx;
+    struct announce_failure failure;
+    tracker_begin(o->worker, worker_clock_now());
+    /* Refused is who has no key, and this worker needs none. */
+    (void)tracker_scrape(o->worker, span_of(NULL, 0), hashes, n, out, &failure);
+    tracker_end(o->worker);
+}
+
 static void on_listed(void *ctx, int status, size_t n, const struct err *e)
 {
     struct listing *l = ctx;

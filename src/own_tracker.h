@@ -24,6 +24,10 @@ void own_tracker_free(struct own_tracker *o);
 int own_tracker_announce(void *ctx, const struct announce_req *req, struct announce_reply *reply,
                          struct endpoint *out, size_t cap, const char **why);
 
+/* As trackers_own_scrape wants it. */
+void own_tracker_scrape(void *ctx, const struct infohash *hashes, size_t n,
+                        struct scrape_counts *out);
+
 /* As client_opts.own_list wants it. */
 void own_tracker_list(void *ctx, const struct infohash *hashes, size_t n,
                       void (*listed)(void *listed_ctx, int status), void *listed_ctx);

@@ -222,6 +222,7 @@ static int open_client(struct server *s, struct err *e)
     if (s->cfg->client.announce_to_own_tracker) {
         s->own_tracker = own_tracker_new(s->tracker, workers_count(s->cfg), s->store);
         opts.own_announce = own_tracker_announce;
+        opts.own_scrape = own_tracker_scrape;
         opts.own_list = own_tracker_list;
         opts.own_ctx = s->own_tracker;
     }

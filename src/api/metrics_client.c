@@ -163,11 +163,14 @@ static void add_hosts(struct metrics_out *o, const struct client_metrics *m)
 void metrics_client_render(struct metrics_out *o, const struct client_metrics *m)
 {
     const uint64_t announces[2] = {m->totals.announces_ok, m->totals.announces_failed};
+    const uint64_t scrapes[2] = {m->totals.scrapes_ok, m->totals.scrapes_failed};
     add_torrents(o, m);
     add_peers(o, &m->totals);
     add_disk(o, m);
     add_pair(o, "rookery_client_announces_total", "Announces to all trackers, by result.", "result",
              results, announces);
+    add_pair(o, "rookery_client_scrapes_total", "Scrapes of all trackers, by result.", "result",
+             results, scrapes);
     add_hosts(o, m);
 }
 

@@ -164,7 +164,6 @@ void spritzle_torrent_add_middle(struct buf *out, const struct spritzle_torrent 
 void spritzle_torrent_add_tail(struct buf *out, const struct spritzle_torrent *t)
 {
     const struct torrent_status *s = &t->status;
-    bool scraped = s->n_complete >= 0; /* an announce brings the counts of a scrape */
     int64_t full;
     int64_t fraction;
     split_copies(s, &full, &fraction);
@@ -195,7 +194,7 @@ void spritzle_torrent_add_tail(struct buf *out, const struct spritzle_torrent *t
     spritzle_json_count(out, "finished_time", s->finished_s);
     spritzle_json_text(out, "name", span_str(name_of(s)));
     spritzle_json_int(out, "uploads_limit", -1);
-    spritzle_json_int(out, "last_scrape", scraped ? s->since_announce_s : -1);
+    spritzle_json_int(out, "last_scrape", s->since_counts_s);
     char hash[HEX20_LEN + 1];
     hex_encode(hash, span_of(s->info_hash.b, sizeof s->info_hash.b));
     spritzle_json_text(out, "info_hash", span_str(hash));

@@ -101,7 +101,6 @@ static void add_transfer(struct buf *out, const struct torrent_status *s)
 
 static void add_times(struct buf *out, const struct torrent_status *s)
 {
-    bool scraped = s->n_complete >= 0; /* an announce brings the counts of a scrape */
     add_int(out, "last_seen_complete", s->last_seen_complete_unix_s);
     add_int(out, "time_since_upload", s->since_up_s);
     add_int(out, "time_since_download", s->since_down_s);
@@ -109,7 +108,7 @@ static void add_times(struct buf *out, const struct torrent_status *s)
     add_count(out, "finished_time", s->finished_s);
     add_count(out, "seeding_time", s->seeding_s);
     add_int(out, "seed_rank", 0); /* nothing waits for its turn to be seeded */
-    add_int(out, "last_scrape", scraped ? s->since_announce_s : -1);
+    add_int(out, "last_scrape", s->since_counts_s);
     add_int(out, "added_time", s->added_unix_s);
     add_int(out, "completed_time", s->completed_unix_s);
 }

@@ -32,6 +32,8 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "client/announcer_text.h"
+#include "proto/http_tracker.h"
+#include "proto/udp_tracker.h"
 
 #include "base/banned.h"
 
@@ -57,10 +59,12 @@ struct row {
     bool owes_completed;
     bool owes_stop;
     bool asked; /* since announcer_start */
-    bool has_counts;
+    bool has_scrape;
+    bool tells_counts; /* the last answer to an announce had them */
     uint32_t n_failures;
     char *text; /* NULL: "" */
     struct scrape_counts counts;
+    uint64_t counts_ms;     /* when they came; 0: never */
     uint64_t not_before_ms; /* working: the min interval; else the end of the wait */
     uint64_t last_ms;
     uint64_t n_announces;
@@ -133,6 +137,19 @@ static void tier_range(const struct announcer *a, uint32_t tier, uint16_t *first
     }
 }
 
+static bool has_scrape(struct span url)
+{
+    uint8_t room[TRACKER_URL_MAX];
+    struct wr w = wr_over(room, sizeof room);
+    size_t host = span_find(url, ':') + 3; /* "://" */
+    if (host != sizeof "udp://" - 1) {
+        return http_scrape_url(&w, url);
+    }
+    struct span rest = span_sub(url, host, url.n);
+    struct span path = span_sub(rest, span_find(rest, '/'), rest.n);
+    return span_find(rest, '?') == rest.n && udp_url_key(path).n == 0;
+}
+
 bool announcer_add(struct announcer *a, struct span url, uint32_t tier)
 {
     uint16_t first;
@@ -146,7 +163,11 @@ bool announcer_add(struct announcer *a, struct span url, uint32_t tier)
     a->order = mem_resize(a->order, (size_t)a->n_order + 1, sizeof *a->order);
     memmove(a->order + at + 1, a->order + at, (size_t)(a->n_order - at));
     a->order[at] = (uint8_t)a->n_rows;
-    a->rows[a->n_rows] = (struct row){.url = mem_strndup((const char *)url.p, url.n), .tier = tier};
+    a->rows[a->n_rows] = (struct row){
+        .url = mem_strndup((const char *)url.p, url.n),
+        .tier = tier,
+        .has_scrape = has_scrape(url),
+    };
     a->n_rows++;
     a->n_order++;
     if (a->running && a->n_order == 1) {
@@ -410,6 +431,12 @@ static void promote(struct announcer *a, const struct row *r)
     a->order[first] = index;
 }
 
+static void set_counts(struct row *r, const struct scrape_counts *counts, uint64_t now_ms)
+{
+    r->counts = *counts;
+    r->counts_ms = now_ms;
+}
+
 /* returns when it is to be asked again. */
 static uint64_t on_answer(struct announcer *a, struct row *r, const struct announce_outcome *o,
                           uint64_t now_ms)
@@ -423,9 +450,9 @@ static uint64_t on_answer(struct announcer *a, struct row *r, const struct annou
     }
     min_s = clamp(min_s, own ? 1 : ANNOUNCE_INTERVAL_MIN_S, ANNOUNCE_INTERVAL_MAX_S);
     interval_s = interval_s < min_s ? min_s : interval_s;
+    r->tells_counts = o->has_counts;
     if (o->has_counts) {
-        r->counts = o->counts;
-        r->has_counts = true;
+        set_counts(r, &o->counts, now_ms);
     }
     r->state = TRACKER_WORKING;
     r->n_failures = 0;
@@ -493,6 +520,52 @@ void announcer_on_outcome(struct announcer *a, uint32_t tracker, const struct an
     }
 }
 
+/* ---- scrapes ---- */
+
+/* The one that works, else one that was not asked yet, else one that did not answer. */
+static const struct row *worth_a_scrape(const struct announcer *a)
+{
+    const struct row *best = NULL;
+    for (uint16_t i = 0; i < a->n_order; i++) {
+        const struct row *r = &a->rows[a->order[i]];
+        if (!r->has_scrape || r->state == TRACKER_UNREGISTERED) {
+            continue;
+        }
+        if (r->state == TRACKER_WORKING) {
+            return r;
+        }
+        if (best == NULL || (best->state == TRACKER_FAILED && r->state == TRACKER_IDLE)) {
+            best = r;
+        }
+    }
+    return best;
+}
+
+bool announcer_wants_scrape(const struct announcer *a, bool own, struct scrape_want *out)
+{
+    const struct row *r = !own ? worth_a_scrape(a) : a->own ? a->rows : NULL;
+    if (r == NULL) {
+        return false;
+    }
+    bool silent = !own && r->state == TRACKER_WORKING && !r->tells_counts;
+    if (a->running ? !silent : !announcer_is_done(a)) {
+        return false;
+    }
+    *out = (struct scrape_want){
+        .tracker = (uint32_t)(r - a->rows),
+        .url = r->url,
+        .known_ms = r->counts_ms,
+    };
+    return true;
+}
+
+void announcer_on_scraped(struct announcer *a, uint32_t tracker, const struct scrape_counts *counts,
+                          uint64_t now_ms)
+{
+    ASSERT(tracker < a->n_rows);
+    set_counts(&a->rows[tracker], counts, now_ms);
+}
+
 /* ---- views ---- */
 
 bool announcer_is_done(const struct announcer *a)
@@ -543,7 +616,8 @@ void announcer_view(const struct announcer *a, uint32_t i, struct tracker_view *
         .n_failures = r->n_failures,
         .text = r->text == NULL ? "" : r->text,
         .counts = r->counts,
-        .has_counts = r->has_counts,
+        .has_counts = r->counts_ms != 0,
+        .counts_ms = r->counts_ms,
         .last_ms = r->last_ms,
         .next_ms = planned_ms(a, r),
         .n_announces = r->n_announces,

@@ -51,8 +51,9 @@ struct tracker_view {
     const char *text;    /* of the failure or warning; "" */
     struct scrape_counts counts;
     bool has_counts;
-    uint64_t last_ms; /* of the last answer; 0: never */
-    uint64_t next_ms; /* UINT64_MAX: not planned */
+    uint64_t counts_ms; /* when they came; 0: never */
+    uint64_t last_ms;   /* of the last answer; 0: never */
+    uint64_t next_ms;   /* UINT64_MAX: not planned */
     uint64_t n_announces;
 };
 
@@ -103,6 +104,19 @@ struct announce_outcome {
     int32_t retry_in_min; /* BEP 31: 0 not said, -1 never */
 };
 void announcer_on_outcome(struct announcer *a, uint32_t tracker, const struct announce_outcome *o,
+                          uint64_t now_ms);
+
+/* Whose counts a scrape would tell and announces do not: while it is stopped and has said so, or
+ * when the tracker in use answers without counts. Not of a tracker without a scrape, and of a UDP
+ * one only when its URL has no key, which a scrape cannot carry. */
+struct scrape_want {
+    uint32_t tracker;
+    const char *url;   /* NULL: the server's own */
+    uint64_t known_ms; /* when its counts came last; 0: never */
+};
+/* own: of the server's own tracker, else of those with a URL. False: of none. */
+bool announcer_wants_scrape(const struct announcer *a, bool own, struct scrape_want *out);
+void announcer_on_scraped(struct announcer *a, uint32_t tracker, const struct scrape_counts *counts,
                           uint64_t now_ms);
 
 /* Nothing more to say: stopped, and every stopped event was sent or given up. */

@@ -274,10 +274,12 @@ static void open_trackers(struct client *c)
         .http = c->http,
         .user_agent = c->user_agent,
         .own = c->opts.own_announce,
+        .own_scrape = c->opts.own_scrape,
         .own_ctx = c->opts.own_ctx,
         .own_udp = c->opts.own_udp,
         .own_http = c->opts.own_http,
         .done = client_on_announced,
+        .scraped = client_on_scraped,
         .ctx = c,
     };
     own_addresses(c, &opts);

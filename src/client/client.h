@@ -32,7 +32,8 @@ struct client_opts {
     const struct config *cfg;
     struct store *store;
     const char *version;
-    trackers_own own_announce; /* NULL: no own tracker, or not to be used */
+    trackers_own own_announce;      /* NULL: no own tracker, or not to be used */
+    trackers_own_scrape own_scrape; /* NULL likewise */
     /* Torrents that are to be on the own tracker's whitelist. listed(listed_ctx, status) exactly
      * once, also from inside the call. NULL: there is no whitelist to be on. */
     void (*own_list)(void *ctx, const struct infohash *hashes, size_t n,

@@ -152,6 +152,7 @@ void client_later(struct client *c, void (*run)(void *ctx), void *ctx);
 void client_drain(struct client *c);
 void client_on_disk_done(void *ctx, struct disk_job *job);
 void client_on_announced(void *ctx, uint64_t announce, const struct announce_result *result);
+void client_on_scraped(void *ctx, uint64_t scrape, const struct scrape_result *result);
 
 /* client_ports.c */
 /* All of these addresses or none. udp: with the same ports of UDP. */

@@ -18,6 +18,12 @@ static void announce(struct client *c, const struct engine_out *out)
     trackers_announce(c->trackers, &out->announce, &s->source4, &s->source6);
 }
 
+static void scrape(struct client *c, const struct engine_out *out)
+{
+    const struct session_net *s = session_find(c, out->scrape.session);
+    trackers_scrape(c->trackers, &out->scrape, &s->source4, &s->source6);
+}
+
 static void act(struct client *c, const struct engine_out *out)
 {
     if (c->stopped && out->kind != ENGINE_OUT_DISK && out->kind != ENGINE_OUT_REMOVED) {
@@ -42,6 +48,9 @@ static void act(struct client *c, const struct engine_out *out)
         break;
     case ENGINE_OUT_ANNOUNCE:
         announce(c, out);
+        break;
+    case ENGINE_OUT_SCRAPE:
+        scrape(c, out);
         break;
     case ENGINE_OUT_SAVE:
         client_want_save(c, out->torrent, out->version);
@@ -108,5 +117,12 @@ void client_on_announced(void *ctx, uint64_t announce_id, const struct announce_
 {
     struct client *c = ctx;
     engine_on_announced(c->engine, announce_id, result, client_now_ms(c));
+    client_drain(c);
+}
+
+void client_on_scraped(void *ctx, uint64_t scrape_id, const struct scrape_result *result)
+{
+    struct client *c = ctx;
+    engine_on_scraped(c->engine, scrape_id, result, client_now_ms(c));
     client_drain(c);
 }

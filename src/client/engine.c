@@ -69,6 +69,7 @@ struct engine *engine_new(const struct engine_cfg *cfg, uint64_t now_ms)
     bucket_set_rate(&e->up.bucket, cfg->max_up_bps, now_ms);
     e->pool = data_pool_new();
     e->announces = announce_queue_new(rng_next(&e->rng));
+    e->scraper = scraper_new(rng_next(&e->rng));
     return e;
 }
 
@@ -84,6 +85,7 @@ static void torrent_unlink(struct torrent *t)
 {
     struct engine *e = t->e;
     announce_forget(t);
+    scrape_forget(t);
     map_remove(&e->by_hash, &t->by_hash);
     map_remove(&e->by_id, &t->by_id);
     list_remove(&t->all_node);
@@ -152,6 +154,7 @@ void engine_free(struct engine *e)
     }
     release_outputs(e);
     announce_queue_free(e->announces);
+    scraper_free(e->scraper);
     map_release(&e->by_hash);
     map_release(&e->by_id);
     map_release(&e->conns);
@@ -285,6 +288,7 @@ int engine_add_torrent(struct engine *e, const struct torrent_add *add, torrent_
     t->one_of_many = add->start_delay_ms > 0;
     *out = t->id;
     torrent_begin(t);
+    scrape_check(t);
     torrent_rearm(t);
     engine_end(e);
     return 0;
@@ -554,6 +558,7 @@ uint64_t engine_deadline_ms(const struct engine *e)
 {
     uint64_t at_ms = earlier(heap_first_ms(&e->timers), heap_first_ms(&e->conn_timers));
     at_ms = earlier(at_ms, announce_queue_deadline_ms(e->announces));
+    at_ms = earlier(at_ms, scraper_deadline_ms(e->scraper));
     at_ms = earlier(at_ms, connect_deadline_ms(e));
     return earlier(at_ms, e->limit_ms);
 }
@@ -570,6 +575,9 @@ void engine_on_deadline(struct engine *e, uint64_t now_ms)
     }
     if (announce_queue_deadline_ms(e->announces) <= now_ms) {
         e->announces_changed = true;
+    }
+    if (scraper_deadline_ms(e->scraper) <= now_ms) {
+        scrape_run(e);
     }
     connect_run(e);
     if (e->limit_ms <= now_ms) {

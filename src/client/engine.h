@@ -29,6 +29,7 @@
 #include "client/disk_job.h"
 #include "client/layout.h"
 #include "client/peer.h"
+#include "client/scraper.h"
 
 struct engine;
 
@@ -204,6 +205,9 @@ struct announce_result {
 };
 void engine_on_announced(struct engine *e, uint64_t announce, const struct announce_result *result,
                          uint64_t now_ms);
+/* The answers are to the hashes of ENGINE_OUT_SCRAPE, in their order. */
+void engine_on_scraped(struct engine *e, uint64_t scrape, const struct scrape_result *result,
+                       uint64_t now_ms);
 /* The state given out with ENGINE_OUT_SAVE is stored (0), or is not (ERR_*: tried again). */
 void engine_on_saved(struct engine *e, torrent_id id, uint64_t version, int status,
                      uint64_t now_ms);
@@ -221,6 +225,7 @@ enum engine_out_kind {
     ENGINE_OUT_CLOSE,    /* conn is over; nothing more about it; why is a static text */
     ENGINE_OUT_DISK,     /* job */
     ENGINE_OUT_ANNOUNCE, /* announce: engine_on_announced */
+    ENGINE_OUT_SCRAPE,   /* scrape: engine_on_scraped */
     ENGINE_OUT_SAVE,     /* engine_resume_of(torrent) is worth storing: engine_on_saved */
     ENGINE_OUT_METADATA, /* torrent has its info dictionary now: its layout is known */
     ENGINE_OUT_REMOVED,  /* torrent is gone, status: of its files */
@@ -243,6 +248,7 @@ struct engine_out {
     struct endpoint remote;
     struct disk_job *job;
     struct engine_announce announce;
+    struct scrape_request scrape;
     uint64_t version; /* SAVE */
     int status;       /* REMOVED */
     struct err err;   /* REMOVED, when status is not 0 */
@@ -302,6 +308,7 @@ struct torrent_status {
     double copies;                                  /* distributed; -1 not known */
     int64_t added_unix_s, completed_unix_s, last_seen_complete_unix_s; /* 0 never */
     int64_t since_up_s, since_down_s, since_announce_s;                /* -1 never */
+    int64_t since_counts_s; /* n_complete and the like came, by announce or scrape; -1 never */
     uint64_t active_s, finished_s, seeding_s;
     int64_t next_announce_s; /* -1: none planned */
     const char *tracker;     /* the URL that worked last; "" */
@@ -411,6 +418,7 @@ struct engine_totals {
     uint64_t disk_reads, disk_writes, disk_read_len, disk_write_len, disk_errors;
     uint64_t disk_queue_len, disk_queue_jobs;
     uint64_t announces_ok, announces_failed;
+    uint64_t scrapes_ok, scrapes_failed;
 
     uint32_t n_running[TORRENT_N_STATES]; /* of n_torrents, neither paused nor faulty */
     uint32_t n_stopped;                   /* paused and not faulty */

@@ -105,6 +105,7 @@ static void check(struct torrent *t, bool forced)
             break;
         }
     }
+    scrape_check(t);
     torrent_rearm(t);
 }
 

@@ -94,6 +94,13 @@ struct announce_run {
     struct announce_due due;
 };
 
+/* A torrent's wish for counts of one of its trackers. */
+struct torrent_scrape {
+    struct scrape_entry entry;
+    struct torrent *t;
+    uint32_t tracker; /* of its announcer */
+};
+
 /* A torrent's memory while it runs; an idle seed has little. */
 struct torrent {
     torrent_id id;
@@ -130,9 +137,11 @@ struct torrent {
     struct announce_entry announce_entry;
     struct announce_run announcing;     /* the one under way, of the queue */
     struct announce_run announcing_own; /* to the server's own tracker, beside it */
-    bool announced;                     /* a tracker has named peers */
-    bool one_of_many;                   /* it was added with a delay: its started can wait */
-    struct list conns;                  /* struct conn */
+    struct torrent_scrape scrape,
+        scrape_own;    /* in engine.scraper, when announces do not tell counts */
+    bool announced;    /* a tracker has named peers */
+    bool one_of_many;  /* it was added with a delay: its started can wait */
+    struct list conns; /* struct conn */
     uint32_t n_conns, n_connected, n_seeds, n_half_open, n_unchoked;
     uint32_t max_peers;
     struct limiter_group down, up;
@@ -208,6 +217,7 @@ struct engine {
     struct heap conn_timers;     /* of connections */
     struct limiter down, up;
     struct announce_queue *announces;
+    struct scraper *scraper;
     struct engine_totals totals;
     struct engine_out *outs; /* a ring of those with a content */
     size_t n_outs, first_out, outs_cap;
@@ -316,6 +326,11 @@ void announce_run(struct engine *e);
 uint64_t announce_deadline_ms(const struct torrent *t);
 /* What waits is taken back, what is under way is waited for no longer. */
 void announce_forget(struct torrent *t);
+
+/* Its announcer has changed: are counts wanted, and from whom? */
+void scrape_check(struct torrent *t);
+void scrape_forget(struct torrent *t);
+void scrape_run(struct engine *e);
 
 /* The torrent's heap node is placed anew. */
 void torrent_rearm(struct torrent *t);

@@ -75,11 +75,17 @@ static void most(int64_t *at, uint32_t n)
     *at = (int64_t)n > *at ? (int64_t)n : *at;
 }
 
+static int64_t since_s(uint64_t at_ms, uint64_t now_ms)
+{
+    return at_ms == 0 ? -1 : now_ms <= at_ms ? 0 : (int64_t)((now_ms - at_ms) / 1000);
+}
+
 static void show_trackers(const struct torrent *t, struct torrent_status *out)
 {
     const uint64_t now_ms = t->e->now_ms;
     uint64_t next_ms = UINT64_MAX;
     uint64_t worked_ms = 0;
+    uint64_t counts_ms = 0;
     const char *failure = "";
     out->n_complete = out->n_incomplete = out->n_downloaded = -1;
     out->tracker = "";
@@ -88,6 +94,7 @@ static void show_trackers(const struct torrent *t, struct torrent_status *out)
         announcer_view(t->announcer, i, &v);
         next_ms = v.next_ms < next_ms ? v.next_ms : next_ms;
         if (v.has_counts) {
+            counts_ms = v.counts_ms > counts_ms ? v.counts_ms : counts_ms;
             most(&out->n_complete, v.counts.complete);
             most(&out->n_incomplete, v.counts.incomplete);
             most(&out->n_downloaded, v.counts.downloaded);
@@ -100,16 +107,12 @@ static void show_trackers(const struct torrent *t, struct torrent_status *out)
             failure = failure[0] == '\0' ? v.text : failure;
         }
     }
+    out->since_counts_s = since_s(counts_ms, now_ms);
     out->next_announce_s = -1;
     if (next_ms != UINT64_MAX) {
         out->next_announce_s = next_ms <= now_ms ? 0 : (int64_t)((next_ms - now_ms) / 1000);
     }
     out->error = announcer_has_failed(t->announcer) ? failure : "";
-}
-
-static int64_t since_s(uint64_t at_ms, uint64_t now_ms)
-{
-    return at_ms == 0 ? -1 : now_ms <= at_ms ? 0 : (int64_t)((now_ms - at_ms) / 1000);
 }
 
 static void show_rates(const struct torrent *t, struct torrent_status *out, uint64_t now_ms)

@@ -1,12 +1,14 @@
-/* trackers.c: which way an announce goes.
+/* trackers.c: which way an announce or a scrape goes.
  *
  * Happy path
- *   trackers_announce   the call is made; nothing is answered before the next turn of the loop
- *   own tracker         on_timer asks it by the options' function
+ *   trackers_announce, trackers_scrape
+ *                       the call is made; nothing is answered before the next turn of the loop
+ *   own tracker         on_timer asks it by the options' functions
  *   HTTP                trackers_http_start; first resolved when its port is one of our own
  *   UDP                 resolved, then trackers_udp_start
  *   resolved            one of our own addresses and ports: as the own tracker, with no event
- *   tracker_call_finish         done is called once, and the call is gone
+ *   tracker_call_finish, tracker_call_finish_scrape
+ *                       done or scraped is called once, and the call is gone
  *
  * Failures
  *   a URL that leads nowhere, no such host   tracker_call_fail: done with the reason
@@ -32,7 +34,10 @@
 
 #include "base/banned.h"
 
-enum { OWN_PER_TURN = 64 };
+enum {
+    OWN_PER_TURN = 64,
+    SCRAPE_TIMEOUT_MS = 30000,
+};
 
 static const uint64_t udp_retry_ms[UDP_TRIES] = {4000, 8000, 16000};
 
@@ -63,6 +68,7 @@ static void tracker_call_free(struct call *c)
         list_remove(&c->node);
     }
     free(c->url);
+    free(c->hashes);
     free(c);
     check_closed(t);
 }
@@ -77,8 +83,22 @@ void tracker_call_finish(struct call *c, const struct announce_result *result)
     tracker_call_free(c);
 }
 
+void tracker_call_finish_scrape(struct call *c, const struct scrape_result *result)
+{
+    struct trackers *t = c->trackers;
+    list_remove(&c->node); /* scraped may close everything */
+    if (!t->closing) {
+        t->opts.scraped(t->opts.ctx, c->id, result);
+    }
+    tracker_call_free(c);
+}
+
 void tracker_call_fail(struct call *c, struct span why, bool refused, int32_t retry_in_min)
 {
+    if (c->hashes != NULL) {
+        tracker_call_finish_scrape(c, &(struct scrape_result){.refused = refused});
+        return;
+    }
     struct announce_result result = {
         .outcome = {.why = why, .refused = refused, .retry_in_min = retry_in_min}};
     tracker_call_finish(c, &result);
@@ -138,9 +158,29 @@ static int ask_own_as(struct call *c, const struct addr *from, struct announce_r
     return 0;
 }
 
+static void scrape_own(struct call *c)
+{
+    struct trackers *t = c->trackers;
+    struct scrape_counts counts[SCRAPE_MAX];
+    const struct scrape_result result = {.answered = true, .answers = t->answers, .n = c->n_hashes};
+    if (t->opts.own_scrape == NULL) {
+        tracker_call_fail(c, SPAN("there is none"), false, 0);
+        return;
+    }
+    t->opts.own_scrape(t->opts.own_ctx, c->hashes, c->n_hashes, counts);
+    for (size_t i = 0; i < c->n_hashes; i++) {
+        t->answers[i] = (struct scrape_answer){.known = true, .counts = counts[i]};
+    }
+    tracker_call_finish_scrape(c, &result);
+}
+
 static void ask_own(struct call *c)
 {
     struct trackers *t = c->trackers;
+    if (c->hashes != NULL) {
+        scrape_own(c);
+        return;
+    }
     const struct addr *from[] = {&t->opts.own_from4, &t->opts.own_from6};
     struct announce_result result = {.outcome = {.answered = true, .has_counts = true},
                                      .peers = t->peers};
@@ -309,7 +349,7 @@ static uint64_t call_deadline_ms(const struct call *c)
     case CALL_HTTP:
         return UINT64_MAX;
     case CALL_CONNECTING:
-    case CALL_ANNOUNCING:
+    case CALL_ASKING:
         break;
     }
     return c->retry_ms < c->deadline_ms ? c->retry_ms : c->deadline_ms;
@@ -331,7 +371,7 @@ static void call_on_deadline(struct call *c, uint64_t now_ms)
     case CALL_HTTP:
         break;
     case CALL_CONNECTING:
-    case CALL_ANNOUNCING:
+    case CALL_ASKING:
         trackers_udp_on_deadline(c, now_ms);
         break;
     }
@@ -401,29 +441,29 @@ struct trackers *trackers_new(const struct trackers_opts *opts)
     return t;
 }
 
-void trackers_announce(struct trackers *t, const struct engine_announce *a,
-                       const struct addr *source4, const struct addr *source6)
+static struct call *call_new(struct trackers *t, uint64_t id, const struct addr *source4,
+                             const struct addr *source6)
 {
-    if (t->closing) {
-        return;
-    }
     struct call *c = mem_new(struct call);
     c->trackers = t;
     c->state = CALL_OWN;
-    c->id = a->id;
-    c->req = a->req;
-    c->req.compact = true;
-    c->req.no_peer_id = true;
-    c->key = a->key;
-    c->deadline_ms = uv_now(t->opts.loop) + a->timeout_ms;
+    c->id = id;
     c->source4 = *source4;
     c->source6 = *source6;
     list_add_tail(&t->calls, &c->node);
-    if (a->url == NULL) {
+    return c;
+}
+
+/* The way that url asks for. */
+static void call_begin(struct call *c, const char *url, uint32_t timeout_ms)
+{
+    struct trackers *t = c->trackers;
+    c->deadline_ms = uv_now(t->opts.loop) + timeout_ms;
+    if (url == NULL) {
         arm_now(t);
         return;
     }
-    c->url = mem_strndup(a->url, strlen(a->url));
+    c->url = mem_strndup(url, strlen(url));
     if (!url_parse(&c->where, span_str(c->url))) {
         tracker_call_fail_later(c, "the URL has no host or no port");
     } else if (c->where.udp || (t->opts.own != NULL && has_port(t->opts.own_http, c->where.port))) {
@@ -431,6 +471,34 @@ void trackers_announce(struct trackers *t, const struct engine_announce *a,
     } else {
         trackers_http_start(c);
     }
+}
+
+void trackers_announce(struct trackers *t, const struct engine_announce *a,
+                       const struct addr *source4, const struct addr *source6)
+{
+    if (t->closing) {
+        return;
+    }
+    struct call *c = call_new(t, a->id, source4, source6);
+    c->req = a->req;
+    c->req.compact = true;
+    c->req.no_peer_id = true;
+    c->key = a->key;
+    call_begin(c, a->url, a->timeout_ms);
+}
+
+void trackers_scrape(struct trackers *t, const struct scrape_request *scrape,
+                     const struct addr *source4, const struct addr *source6)
+{
+    if (t->closing) {
+        return;
+    }
+    ASSERT(scrape->n > 0 && scrape->n <= SCRAPE_MAX);
+    struct call *c = call_new(t, scrape->id, source4, source6);
+    c->hashes = mem_array(scrape->n, sizeof *c->hashes);
+    c->n_hashes = scrape->n;
+    memcpy(c->hashes, scrape->hashes, scrape->n * sizeof *c->hashes);
+    call_begin(c, scrape->url, SCRAPE_TIMEOUT_MS);
 }
 
 static void on_timer_closed(uv_handle_t *handle)

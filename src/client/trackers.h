@@ -1,4 +1,4 @@
-/* trackers.h: carries announces to trackers. Client shell.
+/* trackers.h: carries announces and scrapes to trackers. Client shell.
  *
  * HTTP(S)   through net/http_client: replies up to 1 MiB, 3 redirects; none from a public tracker to
  *           a loopback or private address.
@@ -8,6 +8,8 @@
  * Own       url NULL: by the function in the options, at once. A URL that leads to this server (its
  *           listening port, and an address of this machine or the configured one) is answered by
  *           the same function, with the event none, so that there is one peer and one completed.
+ * Scrape    BEP 48 over HTTP, of the URL that http_scrape_url makes; BEP 15 over UDP, without the
+ *           path; of the own tracker by a function too.
  * Names     are resolved in the thread pool, never on the loop.
  * Thread    the loop's.
  */
@@ -30,11 +32,16 @@ struct trackers;
 typedef int (*trackers_own)(void *ctx, const struct announce_req *req, struct announce_reply *reply,
                             struct endpoint *out, size_t cap, const char **why);
 
+/* Its counts of n torrents; zeros where it has none. */
+typedef void (*trackers_own_scrape)(void *ctx, const struct infohash *hashes, size_t n,
+                                    struct scrape_counts *out);
+
 struct trackers_opts {
     uv_loop_t *loop;
     struct http_client *http; /* borrowed */
     const char *user_agent;
-    trackers_own own; /* NULL: there is none */
+    trackers_own own;               /* NULL: there is none */
+    trackers_own_scrape own_scrape; /* likewise */
     void *own_ctx;
     struct addr own_from4; /* as whom the own tracker sees us; unspecified: not at all */
     struct addr own_from6;
@@ -42,6 +49,7 @@ struct trackers_opts {
     const struct endpoint_list *own_http;
     /* An answer: to be given to the engine. From inside no call of the user. */
     void (*done)(void *ctx, uint64_t announce, const struct announce_result *result);
+    void (*scraped)(void *ctx, uint64_t scrape, const struct scrape_result *result);
     void *ctx;
 };
 
@@ -57,7 +65,10 @@ struct trackers *trackers_new(const struct trackers_opts *opts);
  * its URL too. */
 void trackers_announce(struct trackers *t, const struct engine_announce *a,
                        const struct addr *source4, const struct addr *source6);
-/* Announces under way are given up without an answer; closed exactly once and last. */
+/* Everything of scrape is copied. */
+void trackers_scrape(struct trackers *t, const struct scrape_request *scrape,
+                     const struct addr *source4, const struct addr *source6);
+/* What is under way is given up without an answer; closed exactly once and last. */
 void trackers_close(struct trackers *t, void (*closed)(void *ctx), void *ctx);
 
 #endif

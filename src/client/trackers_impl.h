@@ -29,7 +29,7 @@ enum call_state {
     CALL_RESOLVING,
     CALL_HTTP,
     CALL_CONNECTING, /* UDP: a connection id is asked for */
-    CALL_ANNOUNCING, /* UDP */
+    CALL_ASKING,     /* UDP: for what the call is about */
 };
 
 /* Where a URL leads. Spans are borrowed from it. */
@@ -40,7 +40,7 @@ struct tracker_url {
     struct span path; /* with its query; without what is behind a "#" */
 };
 
-/* One announce under way. */
+/* One announce or scrape under way. */
 struct call {
     struct trackers *trackers;
     struct list node;
@@ -49,6 +49,8 @@ struct call {
     char *url; /* NULL: the own one */
     struct tracker_url where;
     struct announce_req req;
+    struct infohash *hashes; /* of a scrape; NULL: an announce */
+    size_t n_hashes;
     uint32_t key;
     uint64_t deadline_ms;
     struct addr source4;
@@ -103,6 +105,7 @@ struct trackers {
     void *closed_ctx;
     struct rng rng;
     uint64_t udp_retry_ms[UDP_TRIES];
+    struct scrape_answer answers[SCRAPE_MAX]; /* of the scrape that is being told */
     struct endpoint peers[TRACKER_PEERS_MAX]; /* of the answer that is being told */
     uint8_t room[TRACKER_PEERS_MAX * COMPACT6_LEN];
     uint8_t datagram[UDP_DATAGRAM_MAX];
@@ -110,6 +113,8 @@ struct trackers {
 
 /* Tell it and forget it. result->peers may be t->peers. */
 void tracker_call_finish(struct call *c, const struct announce_result *result);
+/* The same for a scrape. result->answers may be t->answers. */
+void tracker_call_finish_scrape(struct call *c, const struct scrape_result *result);
 /* There is no answer; refused: why is the tracker's own word. */
 void tracker_call_fail(struct call *c, struct span why, bool refused, int32_t retry_in_min);
 /* tracker_call_fail in the next turn, for a static text. */

@@ -1,6 +1,6 @@
-/* Announces over UDP (BEP 15).
+/* Announces and scrapes over UDP (BEP 15).
  *
- *   resolved --> CONNECTING --connect reply--> ANNOUNCING --announce reply--> finished
+ *   resolved --> CONNECTING --connect reply--> ASKING --announce or scrape reply--> finished
  *                 ^      \                       |    \
  *                 |       +--- a kept id --------+     +--- error: refused
  *                 +--------- "connection id ...": asked for again, once ---------+
@@ -167,6 +167,14 @@ static int send_connect(const struct call *c)
     return send_to(c, &w);
 }
 
+static int send_scrape(const struct call *c, uint64_t connection_id)
+{
+    uint8_t bytes[UDP_CONNECT_LEN + SCRAPE_MAX * sizeof *c->hashes];
+    struct wr w = wr_over(bytes, sizeof bytes);
+    udp_scrape_encode(&w, connection_id, c->transaction_id, c->hashes, c->n_hashes);
+    return send_to(c, &w);
+}
+
 static int send_announce(const struct call *c, uint64_t connection_id)
 {
     uint8_t bytes[UDP_ANNOUNCE_LEN + URL_OPTIONS_MAX];
@@ -212,11 +220,17 @@ static void set_retry(struct call *c)
     c->n_tries++;
 }
 
-static void announce(struct call *c, uint64_t connection_id)
+static void send_question(struct call *c, uint64_t connection_id)
 {
-    begin_phase(c, CALL_ANNOUNCING);
-    (void)send_announce(c, connection_id); /* what cannot be sent now is tried again */
+    /* What cannot be sent now is tried again. */
+    (void)(c->hashes == NULL ? send_announce(c, connection_id) : send_scrape(c, connection_id));
     set_retry(c);
+}
+
+static void ask(struct call *c, uint64_t connection_id)
+{
+    begin_phase(c, CALL_ASKING);
+    send_question(c, connection_id);
 }
 
 /* One try to get an id, from the address whose turn it is or the next that can be reached. */
@@ -226,7 +240,7 @@ static void try_connect(struct call *c, bool may_share)
         struct udp_host *h = aim(c) ? kept_id(c) : NULL;
         if (h != NULL) {
             c->id_was_kept = true;
-            announce(c, h->connection_id);
+            ask(c, h->connection_id);
             return;
         }
         if (c->source != NULL && ((may_share && is_asked_for(c)) || send_connect(c) == 0)) {
@@ -272,8 +286,7 @@ void trackers_udp_on_deadline(struct call *c, uint64_t now_ms)
     }
     struct udp_host *h = kept_id(c);
     if (h != NULL) {
-        (void)send_announce(c, h->connection_id);
-        set_retry(c);
+        send_question(c, h->connection_id);
     } else { /* it grew old while we waited */
         begin_phase(c, CALL_CONNECTING);
         try_connect(c, true);
@@ -285,7 +298,7 @@ void trackers_udp_on_deadline(struct call *c, uint64_t now_ms)
 /* Which of the addresses that were asked is it? */
 static bool is_asked(const struct call *c, const struct endpoint *from, size_t *at)
 {
-    if (c->state == CALL_ANNOUNCING) {
+    if (c->state == CALL_ASKING) {
         return endpoint_eq(&c->to[c->at], from);
     }
     for (*at = 0; *at < c->n_to; ++*at) {
@@ -300,7 +313,7 @@ static struct call *find_call(struct trackers *t, uint32_t transaction_id)
 {
     for (struct list *node = t->calls.next; node != &t->calls; node = node->next) {
         struct call *c = container_of(node, struct call, node);
-        if ((c->state == CALL_CONNECTING || c->state == CALL_ANNOUNCING) &&
+        if ((c->state == CALL_CONNECTING || c->state == CALL_ASKING) &&
             c->transaction_id == transaction_id) {
             return c;
         }
@@ -316,7 +329,7 @@ static void on_connected(struct trackers *t, struct udp_source *source, const st
         struct call *c = container_of(node, struct call, node);
         if (c->state == CALL_CONNECTING && c->source == source &&
             endpoint_eq(&c->to[c->at], from)) {
-            announce(c, connection_id);
+            ask(c, connection_id);
         }
     }
 }
@@ -337,6 +350,18 @@ static void on_answer(struct call *c, const struct udp_reply *reply)
     tracker_call_finish(c, &result);
 }
 
+static void on_counts(struct call *c, struct span counts)
+{
+    struct trackers *t = c->trackers;
+    size_t n = counts.n / UDP_SCRAPE_ENTRY_LEN;
+    n = n < c->n_hashes ? n : c->n_hashes;
+    for (size_t i = 0; i < n; i++) {
+        t->answers[i] = (struct scrape_answer){.known = true, .counts = udp_scrape_at(counts, i)};
+    }
+    const struct scrape_result result = {.answered = true, .answers = t->answers, .n = n};
+    tracker_call_finish_scrape(c, &result);
+}
+
 static bool is_about_the_id(struct span text)
 {
     return memmem(text.p, text.n, "onnection", 9) != NULL;
@@ -348,7 +373,7 @@ static void on_error(struct call *c, struct span text)
     while (text.n > 0 && text.p[text.n - 1] == '\0') {
         text.n--;
     }
-    if (c->state == CALL_ANNOUNCING && c->id_was_kept && is_about_the_id(text)) {
+    if (c->state == CALL_ASKING && c->id_was_kept && is_about_the_id(text)) {
         struct udp_host *h = kept_id(c);
         c->id_was_kept = false;
         if (h != NULL) {
@@ -380,8 +405,10 @@ static void on_reply(struct udp_source *source, const struct endpoint *from, str
         c->at = at;
         c->source = source;
         on_connected(t, source, from, reply.connection_id);
-    } else if (reply.action == UDP_ANNOUNCE && c->state == CALL_ANNOUNCING) {
+    } else if (c->state == CALL_ASKING && c->hashes == NULL && reply.action == UDP_ANNOUNCE) {
         on_answer(c, &reply);
+    } else if (c->state == CALL_ASKING && c->hashes != NULL && reply.action == UDP_SCRAPE) {
+        on_counts(c, reply.scrape);
     }
 }
 

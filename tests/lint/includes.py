@@ -24,7 +24,7 @@ CORES = {
     "tracker": {"access", "connid", "policy", "stats", "swarm", "tracker"},
     "client": {"announce", "announcer", "candidates", "choker", "data_buf", "disk_job", "engine",
                "layout", "metadata", "peer", "pex", "picker", "pieces", "rate", "requests",
-               "resume", "sendq", "torrent"},
+               "resume", "scraper", "sendq", "torrent"},
 }
 
 # Libraries, and the only places that may include them. The first row that fits a header counts.

@@ -62,6 +62,7 @@ struct sim_options {
     uint32_t numwant_max;         /* 0: 100 */
     uint32_t resets_per_million;  /* connections that break, for a million sends */
     uint32_t refusals_percent;    /* attempts that come to nothing */
+    bool no_counts;               /* announces are answered without them */
 };
 
 struct sim {
@@ -84,6 +85,8 @@ struct sim {
     uint64_t announce_second; /* the second that runs, and what it and the worst one had */
     uint32_t announces_in_second;
     uint32_t announces_in_second_max;
+    uint64_t n_scrapes;
+    uint64_t n_scraped; /* hashes in them */
 };
 
 struct sim *sim_new(const struct sim_options *options);
@@ -163,7 +166,7 @@ struct sim_node {
     bool draining;
     struct map ends; /* struct sim_end by conn_id */
     struct list members;
-    struct list jobs, saves, announces; /* under way */
+    struct list jobs, saves, announces, scrapes; /* under way */
     uint32_t n_jobs;
     struct sim_event deadline;
     uint64_t deadline_at_ms; /* the last one, and how many came with no other input between */

@@ -135,6 +135,7 @@ void sim_disk_start(struct sim_node *n, struct disk_job *job);
 void sim_disk_crash(struct sim_node *n);
 
 void sim_tracker_start(struct sim *s);
+void sim_tracker_scrape(struct sim_node *n, const struct scrape_request *out);
 void sim_tracker_announce(struct sim_node *n, const struct engine_announce *a);
 void sim_tracker_crash(struct sim_node *n);
 

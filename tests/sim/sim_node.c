@@ -17,8 +17,8 @@ enum {
 
 static void trace(const struct sim_node *n, const struct engine_out *out)
 {
-    static const char *const names[] = {"CONNECT",  "SEND", "READ",     "CLOSE",  "DISK",
-                                        "ANNOUNCE", "SAVE", "METADATA", "REMOVED"};
+    static const char *const names[] = {"CONNECT",  "SEND",   "READ", "CLOSE",    "DISK",
+                                        "ANNOUNCE", "SCRAPE", "SAVE", "METADATA", "REMOVED"};
     const struct sim_end *end = sim_end_find(n, out->conn);
     if (n->s->traced && out->kind != ENGINE_OUT_SEND && out->kind != ENGINE_OUT_READ) {
         sim_trace(n->s, n, "%s conn %llu to %d torrent %llu %s op %d", names[out->kind],
@@ -50,6 +50,9 @@ static void act(struct sim_node *n, const struct engine_out *out)
         break;
     case ENGINE_OUT_ANNOUNCE:
         sim_tracker_announce(n, &out->announce);
+        break;
+    case ENGINE_OUT_SCRAPE:
+        sim_tracker_scrape(n, &out->scrape);
         break;
     case ENGINE_OUT_SAVE:
         sim_store_save(n, out->torrent, out->version);
@@ -131,6 +134,7 @@ struct sim_node *sim_node_new(struct sim *s, const struct sim_node_spec *spec)
     list_init(&n->jobs);
     list_init(&n->saves);
     list_init(&n->announces);
+    list_init(&n->scrapes);
     list_init(&n->uplink);
     n->deadline.fire = on_deadline;
     n->uplink_event.fire = sim_link_on_uplink;

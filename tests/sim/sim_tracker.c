@@ -24,6 +24,15 @@ struct sim_announce {
     struct announce_req req;
 };
 
+struct sim_scrape {
+    struct list node;
+    struct sim_event event;
+    struct sim_node *n;
+    uint64_t id;
+    size_t n_hashes;
+    struct infohash hashes[SCRAPE_MAX];
+};
+
 static struct tracker_time time_of(const struct sim *s)
 {
     return (struct tracker_time){s->now_ms, (int64_t)s->now_ms + UNIX_MS_AT_ZERO_S * 1000LL};
@@ -76,7 +85,7 @@ static void ask(struct sim_node *n, uint64_t id, const struct announce_req *req)
             .interval_s = reply.interval_s,
             .min_interval_s = reply.min_interval_s,
             .counts = reply.counts,
-            .has_counts = true,
+            .has_counts = !n->s->options.no_counts,
             .warning = reply.warning,
         };
         result.peers = peers;
@@ -133,8 +142,60 @@ void sim_tracker_announce(struct sim_node *n, const struct engine_announce *out)
     sim_at(n->s, &a->event, n->s->now_ms + ANSWER_MS + rng_below(&n->s->rng, ANSWER_MS));
 }
 
+static void count_out(struct sim_node *n, uint64_t id, const struct infohash *hashes,
+                      size_t n_hashes)
+{
+    struct tracker_worker *w = tracker_worker(n->s->tracker, 0);
+    struct scrape_counts counts[SCRAPE_MAX];
+    struct scrape_answer answers[SCRAPE_MAX];
+    struct announce_failure failure;
+    tracker_begin(w, time_of(n->s));
+    (void)tracker_scrape(w, span_of(NULL, 0), hashes, n_hashes, counts, &failure);
+    tracker_end(w);
+    for (size_t i = 0; i < n_hashes; i++) {
+        answers[i] = (struct scrape_answer){true, counts[i]};
+    }
+    const struct scrape_result result = {.answered = true, .answers = answers, .n = n_hashes};
+    engine_on_scraped(n->e, id, &result, n->s->now_ms);
+}
+
+static void on_scrape_answer(struct sim_event *ev)
+{
+    struct sim_scrape *a = container_of(ev, struct sim_scrape, event);
+    struct sim_node *n = a->n;
+    list_remove(&a->node);
+    if (n->s->tracker_down) {
+        engine_on_scraped(n->e, a->id, &(struct scrape_result){.answered = false}, n->s->now_ms);
+    } else {
+        count_out(n, a->id, a->hashes, a->n_hashes);
+    }
+    free(a);
+    sim_node_drain(n);
+}
+
+void sim_tracker_scrape(struct sim_node *n, const struct scrape_request *out)
+{
+    struct sim_scrape *a = mem_new(struct sim_scrape);
+    a->n = n;
+    a->id = out->id;
+    a->n_hashes = out->n;
+    memcpy(a->hashes, out->hashes, out->n * sizeof *a->hashes);
+    a->event.fire = on_scrape_answer;
+    n->s->n_scrapes++;
+    n->s->n_scraped += out->n;
+    sim_trace(n->s, n, "scrapes %zu", out->n);
+    list_add_tail(&n->scrapes, &a->node);
+    sim_at(n->s, &a->event, n->s->now_ms + ANSWER_MS + rng_below(&n->s->rng, ANSWER_MS));
+}
+
 void sim_tracker_crash(struct sim_node *n)
 {
+    LIST_FOREACH_SAFE (node, &n->scrapes) {
+        struct sim_scrape *a = container_of(node, struct sim_scrape, node);
+        sim_cancel(n->s, &a->event);
+        list_remove(node);
+        free(a);
+    }
     LIST_FOREACH_SAFE (node, &n->announces) {
         struct sim_announce *a = container_of(node, struct sim_announce, node);
         sim_cancel(n->s, &a->event);

@@ -336,6 +336,52 @@ static void two_thousand_torrents_start_and_are_quiet(void **state)
     sim_end(s);
 }
 
+static void announces_without_counts_are_made_up_for_by_scrapes(void **state)
+{
+    (void)state;
+    struct sim *s = sim_new(&(struct sim_options){.seed = 14, .no_counts = true});
+    struct sim_torrent *t = torrent(s, 8 * MIB, 256 * KIB);
+    struct sim_node *b = node(s, 1 * MIB);
+    sim_add(node(s, 512 * KIB), t, &(struct sim_add){.seed = true, .tracked = true});
+    struct sim_member *m = sim_add(b, t, &(struct sim_add){.tracked = true});
+    struct sim_member *idle =
+        sim_add(node(s, 1 * MIB), t, &(struct sim_add){.tracked = true, .flags = TORRENT_PAUSED});
+    assert_int_equal(sim_status(m).n_complete, -1);
+    sim_run(s, 8 * SECOND);
+    assert_int_equal(sim_status(m).n_complete, 1);
+    assert_int_equal(sim_status(m).n_incomplete, 1);
+    assert_int_equal(sim_status(idle).n_complete, 1);
+    sim_run(s, 40 * MINUTE);
+    assert_int_equal(sim_status(m).n_complete, 2);
+    assert_int_equal(sim_status(idle).n_downloaded, 1);
+    assert_int_equal(s->n_scrapes, 6); /* two of each node */
+    sim_end(s);
+}
+
+static void two_thousand_paused_torrents_are_scraped_gently(void **state)
+{
+    enum { N = 2000 };
+    (void)state;
+    struct sim *s = sim_new(&(struct sim_options){.seed = 15});
+    struct sim_node *n = node(s, 0);
+    for (int i = 0; i < N; i++) {
+        struct sim_torrent *t = torrent(s, 1 * KIB, 16 * KIB);
+        sim_add(n, t, &(struct sim_add){.seed = true, .tracked = true, .flags = TORRENT_PAUSED});
+    }
+    sim_run(s, 20 * MINUTE);
+    assert_int_equal(s->n_announces, 0);
+    assert_int_equal(s->n_scraped, N);
+    assert_int_equal(s->n_scrapes, N / SCRAPE_HTTP_MAX);
+    s->tracker_down = true;
+    sim_run(s, 20 * MINUTE);
+    assert_true(s->n_scrapes <= N / SCRAPE_HTTP_MAX + 3);
+    s->tracker_down = false;
+    sim_run(s, 30 * MINUTE);
+    assert_int_equal(s->n_announces, 0);
+    assert_in_range(s->n_scrapes, 2 * N / SCRAPE_HTTP_MAX, 2 * N / SCRAPE_HTTP_MAX + 5);
+    sim_end(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +398,8 @@ int main(void)
         cmocka_unit_test(what_is_removed_is_gone),
         cmocka_unit_test(paused_is_silent_and_resumed_goes_on),
         cmocka_unit_test(two_thousand_torrents_start_and_are_quiet),
+        cmocka_unit_test(announces_without_counts_are_made_up_for_by_scrapes),
+        cmocka_unit_test(two_thousand_paused_torrents_are_scraped_gently),
     };
     return cmocka_run_group_tests_name("sim", tests, NULL, NULL);
 }

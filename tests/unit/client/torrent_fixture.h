@@ -500,6 +500,8 @@ static inline bool node_drain(struct node *n)
         case ENGINE_OUT_ANNOUNCE:
             on_announce(n, &out.announce);
             break;
+        case ENGINE_OUT_SCRAPE:
+            break;
         case ENGINE_OUT_SAVE:
             on_save(n, &out);
             break;

@@ -1,5 +1,5 @@
 /* trackers_fixture.h: trackers of a few lines on loopback, by UDP and HTTP, that do right and wrong
- * things, and announces to them; the times of the UDP side are made short. Header only; include
+ * things, and announces and scrapes to them; the times of the UDP side are made short. Header only; include
  * after cmocka.h. */
 #ifndef TESTS_TRACKERS_FIXTURE_H
 #define TESTS_TRACKERS_FIXTURE_H
@@ -26,6 +26,8 @@ struct fake_udp {
     uint8_t in[2048];
     int n_connects;
     int n_announces;
+    int n_scrapes;
+    size_t scrape_max; /* hashes that are answered; 0: all */
     int drop_connects; /* so many are not answered */
     int drop_announces;
     int n_bad_ids;     /* so many announces get an error about their id */
@@ -58,6 +60,9 @@ static struct {
     struct fake_udp udp;
     struct answer answers[ANSWERS_MAX];
     size_t n_answers;
+    struct scrape_answer counts[SCRAPE_MAX]; /* of the last scrape, whose answer this is */
+    struct scrape_result scraped;
+    uint64_t scraped_id; /* 0: not yet */
     bool inside;
     bool closed;
     int n_own;
@@ -68,7 +73,7 @@ static struct {
     size_t body_len;
     const char *http_status;
     const char *http_headers;
-    char path[2048];
+    char path[8192];
     bool redirect; /* from /announce to /moved */
     struct announce_req http_req;
     struct endpoint own_at[2];
@@ -107,7 +112,31 @@ static inline void on_done(void *ctx, uint64_t announce, const struct announce_r
     t.n_answers++;
 }
 
+static inline void on_scraped(void *ctx, uint64_t scrape, const struct scrape_result *r)
+{
+    assert_ptr_equal(ctx, &t);
+    assert_false(t.inside);
+    assert_int_equal(t.scraped_id, 0);
+    assert_true(r->n <= SCRAPE_MAX);
+    uv_stop(&t.loop);
+    t.scraped = *r;
+    t.scraped_id = scrape;
+    if (r->n > 0) {
+        memcpy(t.counts, r->answers, r->n * sizeof *r->answers);
+    }
+}
+
 /* ---- the trackers ---- */
+
+static inline void own_scrape(void *ctx, const struct infohash *hashes, size_t n,
+                              struct scrape_counts *out)
+{
+    assert_ptr_equal(ctx, &t);
+    assert_false(t.inside);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = (struct scrape_counts){.complete = hashes[i].b[0], .incomplete = 77};
+    }
+}
 
 static inline int own(void *ctx, const struct announce_req *req, struct announce_reply *reply,
                       struct endpoint *out, size_t cap, const char **why)
@@ -175,11 +204,27 @@ static inline void udp_answer_announce(struct fake_udp *u, struct wr *w)
     }
 }
 
+static inline void udp_answer_scrape(struct fake_udp *u, struct wr *w)
+{
+    struct scrape_counts counts[SCRAPE_MAX];
+    size_t n = u->last.hashes.n / 20;
+    assert_true(n <= SCRAPE_MAX);
+    if (u->error != NULL) {
+        udp_error_encode(w, u->last.transaction_id, span_str(u->error));
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        counts[i] = (struct scrape_counts){u->last.hashes.p[20 * i], 6, 7};
+    }
+    udp_scrape_reply_encode(w, u->last.transaction_id, counts,
+                            u->scrape_max != 0 && u->scrape_max < n ? u->scrape_max : n);
+}
+
 static inline void udp_on_request(uv_udp_t *udp, ssize_t n, const uv_buf_t *bytes,
                                   const struct sockaddr *from, unsigned flags)
 {
     struct fake_udp *u = udp->data;
-    uint8_t out[256];
+    uint8_t out[1024];
     struct wr w = wr_over(out, sizeof out);
     const char *why;
     (void)flags;
@@ -194,6 +239,10 @@ static inline void udp_on_request(uv_udp_t *udp, ssize_t n, const uv_buf_t *byte
             return;
         }
         udp_connect_reply_encode(&w, u->last.transaction_id, ++u->id);
+    } else if (u->last.action == UDP_SCRAPE) {
+        assert_int_equal(u->last.connection_id, u->id);
+        u->n_scrapes++;
+        udp_answer_scrape(u, &w);
     } else {
         assert_int_equal(u->last.action, UDP_ANNOUNCE);
         if (++u->n_announces <= u->drop_announces) {
@@ -240,7 +289,9 @@ static inline bool http_answer(struct fake_http *s, struct span request, struct 
     (void)span_cut(path, '?', &query);
     (void)snprintf(t.path, sizeof t.path, "%.*s", (int)path.n, (const char *)path.p);
     assert_true(fake_http_has(request, "User-Agent: Rookery test\r\n"));
-    assert_int_equal(http_announce_decode(&t.http_req, query, &why), 0);
+    if (!span_starts_with(path, SPAN("/scrape"))) {
+        assert_int_equal(http_announce_decode(&t.http_req, query, &why), 0);
+    }
     if (t.redirect && span_starts_with(path, SPAN("/announce"))) {
         char location[1024];
         (void)snprintf(location, sizeof location, "Location: /moved?%.*s\r\n", (int)query.n,
@@ -289,11 +340,13 @@ static inline int open_all(void **state)
         .http = t.client,
         .user_agent = "Rookery test",
         .own = own,
+        .own_scrape = own_scrape,
         .own_ctx = &t,
         .own_from4 = fixture_endpoint("203.0.113.1:0").addr,
         .own_udp = &t.own_udp,
         .own_http = &t.own_http,
         .done = on_done,
+        .scraped = on_scraped,
         .ctx = &t,
     };
     t.trackers = trackers_new(&opts);
