@@ -253,7 +253,7 @@ static struct spritzle_torrent torrent(void)
                    .n_incomplete = -1,
                    .since_up_s = -1,
                    .since_down_s = -1,
-                   .since_announce_s = -1,
+                   .since_counts_s = -1,
                    .next_announce_s = -1,
                    .wanted_len = 4194304,
                    .added_unix_s = 1455682321,
@@ -343,7 +343,7 @@ static void test_special_values(void **state)
     t.status.next_announce_s = 90;
     expect(&t, "\"next_announce\": \"90.0\", ");
     t.status.n_complete = 5;
-    t.status.since_announce_s = 8;
+    t.status.since_counts_s = 8;
     expect(&t, "\"last_scrape\": 8, ");
     t.status.progress = 0.5;
     expect(&t, "\"progress\": 0.5, ");
