@@ -307,7 +307,7 @@ struct torrent_status {
     int64_t n_complete, n_incomplete, n_downloaded; /* from trackers; -1 not known */
     double copies;                                  /* distributed; -1 not known */
     int64_t added_unix_s, completed_unix_s, last_seen_complete_unix_s; /* 0 never */
-    int64_t since_up_s, since_down_s, since_announce_s;                /* -1 never */
+    int64_t since_up_s, since_down_s;                                  /* -1 never */
     int64_t since_counts_s; /* n_complete and the like came, by announce or scrape; -1 never */
     uint64_t active_s, finished_s, seeding_s;
     int64_t next_announce_s; /* -1: none planned */

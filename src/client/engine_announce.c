@@ -204,7 +204,6 @@ static void take_answer(struct torrent *t, const struct announce_due *due,
         e->totals.announces_failed++;
     } else {
         e->totals.announces_ok++;
-        t->last_announce_ms = e->now_ms;
         if (result->has_external_ip) {
             learn_external(t->session, &result->external_ip);
         }

@@ -153,7 +153,7 @@ struct torrent {
     uint64_t redundant_len;
     uint32_t n_had;  /* of its pieces, in engine_totals.pieces_had */
     uint64_t run_ms; /* since when active, finished and seeding are counted; 0: not */
-    uint64_t last_up_ms, last_down_ms, last_announce_ms;
+    uint64_t last_up_ms, last_down_ms;
     int64_t added_unix_s;
     uint64_t start_delay_ms;
     uint32_t choke_round;

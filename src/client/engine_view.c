@@ -142,7 +142,6 @@ static void show_times(const struct torrent *t, struct torrent_status *out, uint
     out->last_seen_complete_unix_s = t->kept.last_seen_complete_unix_s;
     out->since_up_s = since_s(t->last_up_ms, now_ms);
     out->since_down_s = since_s(t->last_down_ms, now_ms);
-    out->since_announce_s = since_s(t->last_announce_ms, now_ms);
     out->active_s = t->kept.active_s;
     out->finished_s = t->kept.finished_s;
     out->seeding_s = t->kept.seeding_s;

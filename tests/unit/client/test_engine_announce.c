@@ -129,7 +129,7 @@ static void test_a_failure_is_tried_again_and_shown(void **state)
     refuse(&b, announced(&b, 0)->id);
     assert_int_equal(engine_status(b.s.e, b.id, &st, b.s.now_ms), 0);
     assert_string_equal(st.error, "no answer");
-    assert_int_equal(st.since_announce_s, -1);
+    assert_int_equal(st.since_counts_s, -1);
     assert_in_range(st.next_announce_s, 10, 30);
     assert_int_equal(engine_n_trackers(b.s.e, b.id), 1);
     assert_true(engine_tracker(b.s.e, b.id, 0, &view));
