@@ -1,5 +1,6 @@
-/* Happy path   http.c calls dispatch -> CORS -> the dialect by the path's prefix -> the token ->
- *              the route -> its handler, which answers now or later.
+/* Happy path   http.c calls admit at the end of a head -> CORS -> the dialect by the path's prefix ->
+ *              the token -> is there a route? http.c reads the body, calls dispatch -> the route
+ *              again -> its handler, which answers now or later.
  * Failures     each is answered in the dialect's own words, the token first: who has none learns
  *              nothing else.
  * Close        Socket.IO says goodbye; the server (nobody asks any more); what is left of
@@ -31,11 +32,12 @@ struct api {
     void *closed_ctx;
 };
 
+/* Nobody has a body read for nothing, so one that comes to an open route is no stranger's. */
 static bool needs_token(const struct api *api, const struct http_request *req, enum route_auth auth)
 {
     switch (auth) {
     case ROUTE_OPEN:
-        return false;
+        return req->has_body && !gate_is_local(&api->env, req);
     case ROUTE_LOCAL:
         return !gate_is_local(&api->env, req);
     case ROUTE_TOKEN:
@@ -81,6 +83,9 @@ static bool check_token(struct api *api, struct call *c, bool needed)
 static void refuse(struct call *c)
 {
     switch (c->req->refused_status) {
+    case 408:
+        call_fail(c, 408, "the body has stopped coming");
+        break;
     case 413:
         call_fail(c, 413, "the body is larger than api.max_body, %llu bytes",
                   (unsigned long long)c->env->parts.cfg->api.max_body);
@@ -88,10 +93,54 @@ static void refuse(struct call *c)
     case 417:
         call_fail(c, 417, "the only expectation known is 100-continue");
         break;
+    case 503:
+        call_fail(c, 503, "the server stops");
+        break;
     default:
         call_fail(c, c->req->refused_status, "the framing of the body is broken");
         break;
     }
+}
+
+static enum route_result find_route(struct route_match *match, struct route_path *path,
+                                    const struct call *c)
+{
+    *match = (struct route_match){.route = NULL};
+    if (!route_path_split(path, c->req->path)) {
+        return ROUTE_NO_PATH;
+    }
+    return route_find(match, c->dialect->routes, c->dialect->n_routes, c->req->method, path);
+}
+
+static bool admit(void *ctx, const struct http_request *req, struct http_exchange *x,
+                  uint64_t *max_len)
+{
+    struct api *api = ctx;
+    struct call c = {.env = &api->env, .req = req, .x = x, .dialect = dialect_of(req->path)};
+    struct route_path path;
+    struct route_match match;
+    *max_len = api->env.parts.cfg->api.max_body;
+    http_add_header(x, "cache-control", SPAN("no-store"));
+    if (cors_handle(&api->env.parts.cfg->api.cors_origins, req, x)) {
+        return false;
+    }
+    if (sio_http_serves(req->path)) {
+        return sio_http_admit(api->env.socketio, req, x, max_len);
+    }
+    enum route_result found = find_route(&match, &path, &c);
+    enum route_auth auth = found == ROUTE_FOUND ? match.route->auth : c.dialect->otherwise;
+    if (!check_token(api, &c, needs_token(api, req, auth))) {
+        return false;
+    }
+    if (found == ROUTE_NO_PATH) {
+        call_fail(&c, 404, "not found");
+    } else if (found == ROUTE_NO_METHOD) {
+        char allow[ROUTE_ALLOW_LEN];
+        route_allow_text(allow, match.allowed);
+        http_add_header(x, "allow", span_str(allow));
+        call_fail(&c, 405, "method not allowed");
+    }
+    return found == ROUTE_FOUND;
 }
 
 static void dispatch(void *ctx, const struct http_request *req, struct http_exchange *x)
@@ -99,33 +148,14 @@ static void dispatch(void *ctx, const struct http_request *req, struct http_exch
     struct api *api = ctx;
     struct call c = {.env = &api->env, .req = req, .x = x, .dialect = dialect_of(req->path)};
     struct route_path path;
-    struct route_match match = {.route = NULL};
-    enum route_result found = ROUTE_NO_PATH;
-    http_add_header(x, "cache-control", SPAN("no-store"));
-    if (cors_handle(&api->env.parts.cfg->api.cors_origins, req, x)) {
-        return;
-    }
+    struct route_match match;
     if (sio_http_serves(req->path)) {
-        sio_http_answer(api->env.socketio, req, x);
-        return;
-    }
-    if (route_path_split(&path, req->path)) {
-        found = route_find(&match, c.dialect->routes, c.dialect->n_routes, req->method, &path);
-    }
-    enum route_auth auth = found == ROUTE_FOUND ? match.route->auth : c.dialect->otherwise;
-    if (!check_token(api, &c, needs_token(api, req, auth))) {
-        return;
-    }
-    if (req->refused_status != 0) {
+        sio_http_on_post(api->env.socketio, req, x);
+    } else if (req->refused_status != 0) {
         refuse(&c);
-    } else if (found == ROUTE_NO_PATH) {
-        call_fail(&c, 404, "not found");
-    } else if (found == ROUTE_NO_METHOD) {
-        char allow[ROUTE_ALLOW_LEN];
-        route_allow_text(allow, match.allowed);
-        http_add_header(x, "allow", span_str(allow));
-        call_fail(&c, 405, "method not allowed");
     } else {
+        enum route_result found = find_route(&match, &path, &c);
+        ASSERT(found == ROUTE_FOUND);
         memcpy(c.params, match.params, sizeof c.params);
         match.route->handle(&c);
     }
@@ -151,9 +181,9 @@ int api_open(struct api **out, uv_loop_t *loop, const struct api_parts *parts, s
     struct http_cfg http = {.listen = &cfg->api.listen,
                             .tls_certificate = cfg->api.tls_certificate,
                             .tls_key = cfg->api.tls_key,
-                            .max_body = cfg->api.max_body,
                             .max_connections = MAX_CONNECTIONS,
                             .stall_ms = STALL_MS,
+                            .admit = admit,
                             .handler = dispatch,
                             .ctx = api};
     api->loop = loop;

@@ -25,7 +25,7 @@ bool cors_handle(const struct string_list *origins, const struct http_request *r
         return false;
     }
     http_add_header(x, "access-control-allow-origin", origin);
-    if (req->method != HTTP_OPTIONS || req->refused_status != 0 ||
+    if (req->method != HTTP_OPTIONS ||
         !http_header(req, "access-control-request-method", &method)) {
         http_add_header(x, "access-control-expose-headers", SPAN("location, retry-after"));
         return false;

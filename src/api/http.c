@@ -1,12 +1,12 @@
-/* Happy path   accept -> h2o reads head and body -> on_req makes an exchange and calls the handler
- *              -> http_reply: h2o sends it; or http_stream: the exchange waits in `ready`, on_idle
- *              lets it produce a slice, h2o sends it, on_proceed puts it back -> last slice.
+/* Happy path   accept -> http_intake.c has h2o read a head -> on_req makes an exchange and asks
+ *              cfg.admit -> the body, http_intake.c -> the handler -> http_reply: h2o sends it; or
+ *              http_stream: the exchange waits in `ready`, on_idle lets it produce a slice, h2o
+ *              sends it, on_proceed puts it back -> last slice.
  *              h2o disposes of the request -> on_req_gone: the exchange is cut from it.
- * Failures     body too large, broken framing: h2o answers by itself, without a handler. The filter
- *              on_setup_ostream sees that, asks our handler for the text instead, and has the
- *              connection linger. Over HTTP/2 h2o resets the stream of a body that is too large.
- *              Client gone: h2o disposes of the request whenever it notices (HTTP/1: at the next
- *              write; it does not read while a request is being answered).
+ * Failures     a request that was not admitted, or whose body is refused: the connection ends
+ *              behind the answer, and lingers, since its client may still be sending.
+ *              Client gone: h2o disposes of the request whenever it notices (at the next write; it
+ *              does not read while a request is being answered).
  *              Client takes nothing for stall_ms: on_tick shuts the socket down, the write fails.
  * WebSocket    the connection of an exchange becomes one: http_websocket.c.
  * Close        listeners at once; idle connections at once; the others when answered, or after
@@ -14,9 +14,6 @@
  *              are shut down. h2o then closes each connection itself.
  * At the end   no connection, exchange, WebSocket or linger is left; then h2o's context goes, then
  *              our handles.
- *
- * Bounds of h2o 2.2.5: the body is read before any handler is asked, so memory is bounded by
- * max_connections * max_body; stall_ms is for the whole of a request, head and body.
  */
 #include "api/http.h"
 
@@ -50,16 +47,6 @@ enum {
 struct handler {
     h2o_handler_t super;
     struct http_server *server;
-};
-
-struct refusal_filter {
-    h2o_filter_t super;
-    struct http_server *server;
-};
-
-struct refusal_stream {
-    h2o_ostream_t super;
-    h2o_iovec_t body;
 };
 
 /* ---- exchanges --------------------------------------------------------------------------- */
@@ -131,6 +118,8 @@ static struct http_exchange *exchange_new(struct http_server *s, h2o_req_t *req)
     x->server = s;
     x->conn = conn_of(req);
     x->head = h2o_memis(req->input.method.base, req->input.method.len, H2O_STRLIT("HEAD"));
+    x->has_body = http_intake_has_body(x->conn);
+    x->body_unread = x->has_body;
     x->n_refs = 2;
     buf_init(&x->out, SLICE_MAX);
     list_add_tail(&s->exchanges, &x->link);
@@ -155,9 +144,11 @@ static enum http_method method_of(h2o_iovec_t text)
     return HTTP_OTHER;
 }
 
-static struct http_request request_of(h2o_req_t *req)
+static struct http_request request_of(const struct http_exchange *x)
 {
-    struct http_request r = {.method = method_of(req->input.method), .headers = &req->headers};
+    h2o_req_t *req = x->req;
+    struct http_request r = {
+        .method = method_of(req->input.method), .has_body = x->has_body, .headers = &req->headers};
     r.path = span_cut(span_of(req->input.path.base, req->input.path.len), '?', &r.query);
     r.host = span_of(req->input.authority.base, req->input.authority.len);
     struct sockaddr_storage ss;
@@ -169,59 +160,40 @@ static struct http_request request_of(h2o_req_t *req)
     return r;
 }
 
+void http_exchange_serve(struct http_exchange *x, struct span body)
+{
+    struct http_server *s = x->server;
+    struct http_request r = request_of(x);
+    r.body = body;
+    s->cfg.handler(s->cfg.ctx, &r, x);
+}
+
+void http_exchange_refuse(struct http_exchange *x, int status)
+{
+    struct http_server *s = x->server;
+    struct http_request r = request_of(x);
+    r.refused_status = status;
+    s->cfg.handler(s->cfg.ctx, &r, x);
+}
+
 static int on_req(h2o_handler_t *self, h2o_req_t *req)
 {
     struct http_server *s = container_of(self, struct handler, super)->server;
-    struct http_request r = request_of(req);
-    s->stats.requests_total++;
-    if (req->entity.len > s->cfg.max_body) {
-        r.refused_status = 413;
-    } else {
-        r.body = span_of(req->entity.base, req->entity.len);
-    }
-    s->cfg.handler(s->cfg.ctx, &r, exchange_new(s, req));
-    return 0;
-}
-
-/* ---- answers that h2o makes by itself ----------------------------------------------------- */
-
-static void refusal_send(h2o_ostream_t *self, h2o_req_t *req, h2o_iovec_t *bufs, size_t n,
-                         h2o_send_state_t state)
-{
-    struct refusal_stream *stream = container_of(self, struct refusal_stream, super);
-    bool head = n == 0;
-    (void)bufs;
-    h2o_ostream_send_next(self, req, &stream->body, head || stream->body.len == 0 ? 0 : 1, state);
-}
-
-static void refuse(struct http_server *s, h2o_req_t *req, h2o_iovec_t *body)
-{
     struct http_exchange *x = exchange_new(s, req);
-    struct http_request r = request_of(req);
-    r.refused_status = req->res.status;
-    req->res.headers = (h2o_headers_t){.entries = NULL};
-    x->refused = true;
-    x->conn->linger_fd =
-        fcntl(h2o_socket_get_fd(req->conn->callbacks->get_socket(req->conn)), F_DUPFD_CLOEXEC, 0);
-    x->n_refs++; /* ours: the handler's goes with its answer */
+    struct http_request r = request_of(x);
+    uint64_t max_len = 0;
+    ASSERT(x->conn->handed_over);
+    x->conn->handed_over = false;
     s->stats.requests_total++;
-    s->cfg.handler(s->cfg.ctx, &r, x);
-    ASSERT(x->answered);
-    *body = x->refused_body;
-    http_exchange_unref(x);
-}
-
-static void on_setup_ostream(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
-{
-    struct http_server *s = container_of(self, struct refusal_filter, super)->server;
-    bool by_h2o = req->_generator->proceed != on_proceed;
-    if (by_h2o && req->version < 0x200 && conn_of(req)->linger_fd < 0) {
-        struct refusal_stream *stream = (void *)h2o_add_ostream(req, sizeof(*stream), slot);
-        stream->super.do_send = refusal_send;
-        refuse(s, req, &stream->body);
-        slot = &stream->super.next;
+    if (!s->cfg.admit(s->cfg.ctx, &r, x, &max_len)) {
+        return 0; /* x may be gone */
     }
-    h2o_setup_next_ostream(req, slot);
+    if (x->body_unread) {
+        http_intake_read_body(x, max_len);
+    } else {
+        http_exchange_serve(x, span_of(NULL, 0));
+    }
+    return 0;
 }
 
 /* ---- answering --------------------------------------------------------------------------- */
@@ -235,11 +207,24 @@ void http_set_head(struct http_exchange *x, int status, const char *content_type
         h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("content-type"), 1, NULL,
                               content_type, strlen(content_type));
     }
-    if (x->server->closing) {
+    if (x->server->closing || x->body_unread) {
         req->http1_is_persistent = 0;
+    }
+    if (x->body_unread) {
+        http_conn_linger(x->conn);
     }
     x->answered = true;
     x->sent_ms = uv_now(x->server->loop);
+}
+
+/* x may be gone behind it. */
+static void send_bytes(struct http_exchange *x, h2o_iovec_t bytes, h2o_send_state_t state)
+{
+    struct http_conn *conn = x->conn;
+    h2o_send(x->req, &bytes, x->head || bytes.len == 0 ? 0 : 1, state);
+    if (state != H2O_SEND_STATE_IN_PROGRESS) {
+        http_intake_after_answer(conn);
+    }
 }
 
 static void reply_now(struct http_exchange *x, int status, const char *content_type,
@@ -253,12 +238,8 @@ static void reply_now(struct http_exchange *x, int status, const char *content_t
         memcpy(copy.base, body.p, body.n);
     }
     req->res.content_length = status == 204 ? SIZE_MAX : body.n;
-    if (x->refused) {
-        x->refused_body = copy;
-        return;
-    }
     h2o_start_response(req, &x->generator);
-    h2o_send(req, &copy, x->head || body.n == 0 ? 0 : 1, H2O_SEND_STATE_FINAL);
+    send_bytes(x, copy, H2O_SEND_STATE_FINAL);
 }
 
 void http_add_header(struct http_exchange *x, const char *name, struct span value)
@@ -288,12 +269,11 @@ void http_stream(struct http_exchange *x, const char *content_type, http_produce
         if (x->req != NULL && !x->answered) {
             http_set_head(x, 200, content_type);
             h2o_start_response(x->req, &x->generator);
-            h2o_send(x->req, NULL, 0, H2O_SEND_STATE_FINAL);
+            send_bytes(x, (h2o_iovec_t){NULL, 0}, H2O_SEND_STATE_FINAL);
         }
         http_exchange_unref(x);
         return;
     }
-    ASSERT(!x->refused);
     x->produce = produce;
     x->release = release;
     x->ctx = ctx;
@@ -340,9 +320,7 @@ static void run_slice(struct http_exchange *x, uint64_t until_ns)
         stream_release(x);
     }
     x->sent_ms = uv_now(x->server->loop);
-    h2o_iovec_t bytes = {(char *)x->out.p, x->out.len};
-    /* From here on x may be gone. */
-    h2o_send(x->req, &bytes, bytes.len > 0 ? 1 : 0, state);
+    send_bytes(x, (h2o_iovec_t){(char *)x->out.p, x->out.len}, state);
 }
 
 static void on_idle(uv_idle_t *idle)
@@ -372,6 +350,7 @@ static void on_conn_closed(uv_handle_t *handle)
     struct http_conn *conn = container_of(handle, struct http_conn, tcp);
     struct http_server *s = conn->server;
     list_remove(&conn->link);
+    http_intake_release(conn);
     s->stats.connections--;
     if (conn->linger_fd >= 0 && s->closing) {
         close(conn->linger_fd);
@@ -410,10 +389,7 @@ static void on_connection(uv_stream_t *listener, int status)
     s->stats.connections++;
     s->stats.connections_total++;
     list_add_tail(&s->conns, &conn->link);
-    h2o_socket_t *sock = h2o_uv_socket_create((uv_stream_t *)&conn->tcp, on_conn_closed);
-    conn->sock = sock;
-    sock->on_close.data = conn; /* on_close.cb stays NULL: this is only how conn_of finds it */
-    h2o_accept(&s->accept, sock);
+    http_intake_start(conn, on_conn_closed);
 }
 
 /* h2o sees an end of file or a failed write, and closes the connection by itself. */
@@ -422,6 +398,14 @@ void http_conn_cut(struct http_conn *conn)
     uv_os_fd_t fd;
     if (uv_fileno((uv_handle_t *)&conn->tcp, &fd) == 0) {
         (void)shutdown(fd, SHUT_RDWR);
+    }
+}
+
+void http_conn_linger(struct http_conn *conn)
+{
+    uv_os_fd_t fd;
+    if (conn->linger_fd < 0 && uv_fileno((uv_handle_t *)&conn->tcp, &fd) == 0) {
+        conn->linger_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     }
 }
 
@@ -435,13 +419,15 @@ static void cut_stalled(struct http_server *s, uint64_t now_ms)
             http_conn_cut(x->conn);
         }
     }
+    LIST_FOREACH_SAFE (node, &s->conns) {
+        http_intake_expire(container_of(node, struct http_conn, link), now_ms);
+    }
 }
 
 static void on_tick(uv_timer_t *timer)
 {
     struct http_server *s = timer->data;
     uint64_t now_ms = uv_now(s->loop);
-    http_conns_unstick(s);
     if (s->closing) {
         close_step(s);
     } else {
@@ -491,10 +477,13 @@ static void dispose_h2o(struct http_server *s)
 
 static void cut_everything(struct http_server *s)
 {
+    LIST_FOREACH_SAFE (node, &s->conns) {
+        http_intake_stop(container_of(node, struct http_conn, link));
+    }
     LIST_FOREACH_SAFE (node, &s->exchanges) {
         struct http_exchange *x = container_of(node, struct http_exchange, link);
         x->broken = true;
-        if (!x->answered) {
+        if (!x->answered && x->conn->reading != x) {
             reply_now(x, 503, NULL, SPAN(""));
         }
     }
@@ -569,11 +558,7 @@ static void start_h2o(struct http_server *s)
 {
     h2o_config_init(&s->globalconf);
     s->globalconf.server_name = h2o_iovec_init(H2O_STRLIT("rookery"));
-    /* h2o refuses a chunked body that reaches its limit, we one that passes ours. */
-    s->globalconf.max_request_entity_size = (size_t)s->cfg.max_body + 1;
-    s->globalconf.http1.req_timeout = s->cfg.stall_ms;
-    s->globalconf.http1.upgrade_to_http2 = 0;
-    s->globalconf.http2.idle_timeout = s->cfg.stall_ms;
+    http_intake_configure(s);
     h2o_hostconf_t *host =
         h2o_config_register_host(&s->globalconf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     h2o_pathconf_t *all = &host->fallback_path;
@@ -581,14 +566,8 @@ static void start_h2o(struct http_server *s)
     struct handler *handler = (void *)h2o_create_handler(all, sizeof *handler);
     handler->super.on_req = on_req;
     handler->server = s;
-    struct refusal_filter *filter = (void *)h2o_create_filter(all, sizeof *filter);
-    filter->super.on_setup_ostream = on_setup_ostream;
-    filter->server = s;
     h2o_context_init(&s->h2o, s->loop, &s->globalconf);
-    if (s->tls != NULL) {
-        h2o_ssl_register_alpn_protocols(s->tls, h2o_http2_alpn_protocols);
-    }
-    s->accept = (h2o_accept_ctx_t){.ctx = &s->h2o, .hosts = s->globalconf.hosts, .ssl_ctx = s->tls};
+    s->accept = (h2o_accept_ctx_t){.ctx = &s->h2o, .hosts = s->globalconf.hosts};
 }
 
 static void start_handles(struct http_server *s)

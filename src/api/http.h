@@ -1,13 +1,16 @@
 /* http.h: an HTTP server on libh2o. http.c and its parts are the only files that know h2o.
  *
- * Speaks    HTTP/1.0 and 1.1 (keep-alive, pipelining, chunked bodies, 100-continue); HTTP/2 over
- *           TLS by ALPN. No h2c: an upgrade in clear text is a way around proxies that filter.
- * Exchange  one request and its answer. The handler gets it and answers exactly once, by http_reply
- *           or http_stream, in the call or at any later time. When the client has gone meanwhile,
- *           that call only lets go of the memory; an exchange may even outlive the server.
+ * Speaks    HTTP/1.0 and 1.1 (keep-alive, pipelining, chunked bodies, 100-continue), with or
+ *           without TLS. No HTTP/2: docs/decisions/0006.
+ * Exchange  one request and its answer. cfg.admit sees it at the end of its head, the handler at the
+ *           end of its body. One of them answers exactly once, by http_reply or http_stream, in the
+ *           call or at any later time. When the client has gone meanwhile, that call only lets go of
+ *           the memory; an exchange may even outlive the server.
  * WebSocket behind http_websocket_accept; framing in websocket.h.
- * Limits    max_body, max_connections; a head of 400 KiB or 100 lines (h2o's own limit); stall_ms
- *           for a request that does not arrive and for an answer that the client does not take.
+ * Limits    max_connections; a head as proto/http1.h has it; a body as cfg.admit says. stall_ms for a
+ *           handshake, for a connection without a request, for a whole head, for a body of which
+ *           nothing comes, and for an answer that the client does not take.
+ * Memory    a connection is a head and one read more until its request was admitted.
  * Thread    the loop's thread only.
  */
 #ifndef API_HTTP_H
@@ -48,22 +51,28 @@ struct http_request {
         host; /* "localhost:1212"; what stands there without a Host header is no known name */
     struct span body;
     struct addr peer;
-    /* 0, or why the request will not be served: 413 body over max_body, 400 broken framing, 417
-     * unknown expectation. body is empty then, and the answer must come inside the call. */
+    bool has_body; /* its head announces one that is not empty */
+    /* 0, or why the request will not be served: 413 body too large, 400 broken chunks, 417 unknown
+     * expectation, 408 the body has stopped coming, 503 the server is closing. body is empty then. */
     int refused_status;
     /* private */
     const void *headers;
 };
 
+/* At the end of the head: is there somebody to serve? Nothing of the body was read, no 100 Continue
+ * was said. True: with a body of at most *max_len bytes; the handler will be called. False: it was
+ * answered, or will be, and a body is never read. */
+typedef bool (*http_admit)(void *ctx, const struct http_request *req, struct http_exchange *x,
+                           uint64_t *max_len);
 typedef void (*http_handler)(void *ctx, const struct http_request *req, struct http_exchange *x);
 
 struct http_cfg {
     const struct endpoint_list *listen;
     const char *tls_certificate; /* both empty: no TLS */
     const char *tls_key;
-    uint64_t max_body; /* bytes */
     size_t max_connections;
     uint64_t stall_ms;
+    http_admit admit;
     http_handler handler;
     void *ctx;
 };

@@ -6,12 +6,12 @@
 #define H2O_USE_LIBUV 1
 #include <h2o.h>
 #include <h2o/http1.h>
-#include <h2o/http2.h>
 
 #include "api/http.h"
 #include "api/http_linger.h"
 #include "api/websocket.h"
 #include "base/list.h"
+#include "proto/http1_body.h"
 
 struct http_server {
     uv_loop_t *loop;
@@ -41,14 +41,27 @@ struct http_server {
     void *closed_ctx;
 };
 
+enum http_expectation { HTTP_EXPECTS_NOTHING, HTTP_EXPECTS_CONTINUE, HTTP_EXPECTS_UNKNOWN };
+
 struct http_conn {
     uv_tcp_t tcp;
     struct list link;
     struct http_server *server;
-    h2o_socket_t *sock; /* gone with tcp */
     size_t n_exchanges;
     int linger_fd; /* -1: close at once */
-    bool stuck;    /* as http_conns_unstick saw it last */
+    /* http_intake.c */
+    h2o_socket_t *sock;     /* NULL: closed */
+    h2o_socket_cb h2o_read; /* h2o's own callbacks, which ours stand in front of */
+    h2o_socket_cb h2o_written;
+    uv_read_cb tls_read;
+    h2o_buffer_t *ahead; /* bytes behind the head that h2o has; this head while a body is read */
+    bool in_head;        /* a part of the next head is here */
+    bool handed_over;    /* h2o has a head that has not come back as a request */
+    enum http_expectation expectation;
+    struct http1_body framing;
+    struct http_exchange *reading; /* its body is on its way, its handler not called yet */
+    struct buf body;
+    uint64_t deadline_ms; /* of a handshake, an idle connection, a head, a body */
 };
 
 struct http_exchange {
@@ -59,13 +72,13 @@ struct http_exchange {
     struct http_server *server;
     struct http_conn *conn;
     bool head;
-    bool refused; /* in on_setup_ostream: the answer is stored, not sent */
+    bool has_body;
+    bool body_unread; /* an answer now is the last one of the connection */
     bool answered;
     bool broken;      /* a stream that must not go on */
     unsigned n_refs;  /* h2o's request; the handler that has yet to answer */
     uint64_t sent_ms; /* when h2o got something to send; 0: it has nothing */
-    h2o_iovec_t refused_body;
-    struct buf out; /* the slice that h2o is sending */
+    struct buf out;   /* the slice that h2o is sending */
     http_produce produce;
     void (*release)(void *ctx);
     void *ctx;
@@ -86,14 +99,37 @@ struct http_websocket {
 };
 
 void http_exchange_unref(struct http_exchange *x);
+/* Calls the handler, for a request that was admitted: with its body; with refused_status instead. */
+void http_exchange_serve(struct http_exchange *x, struct span body);
+void http_exchange_refuse(struct http_exchange *x, int status);
 /* Status and content type of the answer to come. */
 void http_set_head(struct http_exchange *x, int status, const char *content_type);
 /* h2o sees an end of file or a failed write, and closes the connection by itself. */
 void http_conn_cut(struct http_conn *conn);
-/* http_stuck.c: closes those that h2o waits for in vain. Call it every tick. */
-void http_conns_unstick(struct http_server *s);
+/* When it is closed, it will be by http_linger.h. */
+void http_conn_linger(struct http_conn *conn);
 /* The idle handle runs until nothing is ready. */
 void http_wake(struct http_server *s);
+
+/* http_intake.c: what a client sends, up to the end of a request. */
+void http_intake_configure(struct http_server *s);
+/* A connection that was accepted; closed is called last, and then http_intake_release. */
+void http_intake_start(struct http_conn *conn, uv_close_cb closed);
+void http_intake_release(struct http_conn *conn);
+/* Does the request that h2o has come with a body? */
+bool http_intake_has_body(const struct http_conn *conn);
+/* Then: has the body read, and x served, or refused. */
+void http_intake_read_body(struct http_exchange *x, uint64_t max_len);
+/* Behind every call that gives h2o the end of an answer. */
+void http_intake_after_answer(struct http_conn *conn);
+/* The socket is a WebSocket's from here on; its input is what came behind the head. */
+void http_intake_upgraded(struct http_conn *conn, size_t head_len);
+/* For every h2o_socket_read_start. */
+void http_conn_read(struct http_conn *conn, h2o_socket_cb on_bytes);
+/* Ends what has been waited for too long. */
+void http_intake_expire(struct http_conn *conn, uint64_t now_ms);
+/* The server stops: no body will be served any more. */
+void http_intake_stop(struct http_conn *conn);
 
 /* http_websocket.c: lets those in ws_ready say what they have to; cuts those that were to be closed
  * long ago. */

@@ -84,8 +84,8 @@ static void on_upgraded(void *ctx, h2o_socket_t *sock, size_t request_len)
         return;
     }
     sock->data = w;
-    h2o_buffer_consume(&sock->input, request_len);
-    h2o_socket_read_start(sock, on_ws_read);
+    http_intake_upgraded(w->conn, request_len);
+    http_conn_read(w->conn, on_ws_read);
     on_ws_read(sock, NULL);
 }
 
@@ -120,8 +120,8 @@ bool http_websocket_asked(const struct http_exchange *x, const struct http_reque
     struct span version;
     struct span key;
     char accept[WEBSOCKET_ACCEPT_LEN + 1];
-    return x->req != NULL && x->req->version < 0x200 && !x->refused && req->method == HTTP_GET &&
-           !x->head && x->req->upgrade.base != NULL &&
+    return x->req != NULL && !req->has_body && req->method == HTTP_GET && !x->head &&
+           x->req->upgrade.base != NULL &&
            h2o_lcstris(x->req->upgrade.base, x->req->upgrade.len, H2O_STRLIT("websocket")) &&
            http_header(req, "sec-websocket-version", &version) && span_eq(version, SPAN("13")) &&
            http_header(req, "sec-websocket-key", &key) && websocket_accept_key(accept, key);

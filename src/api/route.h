@@ -23,7 +23,7 @@ enum route_auth {
     ROUTE_TOKEN, /* never without */
     ROUTE_ACT,   /* the same; a GET that changes something: not for HEAD, no slash at its end */
     ROUTE_LOCAL, /* without only as local_access.h allows, and if api.local_without_token is on */
-    ROUTE_OPEN,
+    ROUTE_OPEN,  /* without; but with a body as ROUTE_LOCAL */
 };
 
 struct call;

@@ -1,4 +1,5 @@
-/* Happy path   sio_http_answer: page and token checked -> eio_on_* -> drain: what the engine says
+/* Happy path   sio_http_admit: page and token checked -> eio_on_*, for a POST in sio_http_on_post
+ *              when its body is here -> drain: what the engine says
  *              is done (answers, frames), what clients say goes to sio_on_message, and what that
  *              finds to sio_calls_run or, for a CONNECT, to the token check.
  * Failures     a request that is refused gets the protocol's own {"code", "message"}.
@@ -403,6 +404,7 @@ static void on_post(struct sio_http *h, const struct ask *ask, const struct http
     }
 }
 
+/* What needs no body. */
 static void on_request(struct sio_http *h, const struct ask *ask, const struct http_request *req,
                        struct http_exchange *x)
 {
@@ -410,8 +412,6 @@ static void on_request(struct sio_http *h, const struct ask *ask, const struct h
         refuse_fault(x, EIO_FAULT_SID);
     } else if (ask->websocket) {
         on_upgrade(h, ask, req, x);
-    } else if (req->method == HTTP_POST) {
-        on_post(h, ask, req, x);
     } else if (req->method == HTTP_GET) {
         enum eio_fault fault = eio_on_poll(h->eio, ask->sid, x, uv_now(h->loop));
         if (fault != EIO_FAULT_NONE) {
@@ -422,38 +422,57 @@ static void on_request(struct sio_http *h, const struct ask *ask, const struct h
     }
 }
 
+static bool is_post(const struct sio_http *h, const struct ask *ask, const struct http_request *req)
+{
+    return req->method == HTTP_POST && !ask->websocket && ask->sid.p != NULL &&
+           eio_knows(h->eio, ask->sid);
+}
+
 bool sio_http_serves(struct span path)
 {
     return span_eq(path, SPAN("/socket.io")) || span_eq(path, SPAN("/socket.io/"));
 }
 
-void sio_http_answer(struct sio_http *h, const struct http_request *req, struct http_exchange *x)
+bool sio_http_admit(struct sio_http *h, const struct http_request *req, struct http_exchange *x,
+                    uint64_t *max_len)
 {
     struct ask ask;
     if (gate_is_foreign_page(h->env, req)) {
         h->refused[SIO_REFUSED_ORIGIN]++;
         refuse_fault(x, EIO_FAULT_FORBIDDEN);
-        return;
+        return false;
     }
     if (!check_token(h, req, x)) {
-        return;
+        return false;
     }
-    bool known = read_query(&ask, req->query);
-    if (req->refused_status != 0) {
-        bool may = h->trust != SIO_TRUST_NONE || eio_knows(h->eio, ask.sid);
-        if (may) {
-            refuse(x, req->refused_status, EIO_FAULT_REQUEST, "Bad request");
-        } else {
-            refuse_token(h, x, "unauthorized");
-        }
-    } else if (h->stopped) {
+    if (h->stopped) {
         refuse(x, 503, EIO_FAULT_REQUEST, "the server stops");
-    } else if (!known) {
+    } else if (!read_query(&ask, req->query)) {
         refuse_fault(x, EIO_FAULT_TRANSPORT);
+    } else if (is_post(h, &ask, req)) {
+        bool stranger = h->trust == SIO_TRUST_NONE && !sio_is_connected(h->sio, ask.sid);
+        *max_len =
+            stranger && max_message(h) > SIO_STRANGER_BYTES ? SIO_STRANGER_BYTES : max_message(h);
+        return true;
     } else if (ask.sid.p == NULL) {
         on_handshake(h, &ask, req, x);
     } else {
         on_request(h, &ask, req, x);
+    }
+    drain(h);
+    return false;
+}
+
+void sio_http_on_post(struct sio_http *h, const struct http_request *req, struct http_exchange *x)
+{
+    struct ask ask;
+    if (req->refused_status != 0) {
+        refuse(x, req->refused_status, EIO_FAULT_REQUEST, "Bad request");
+    } else if (h->stopped) {
+        refuse(x, 503, EIO_FAULT_REQUEST, "the server stops");
+    } else {
+        (void)read_query(&ask, req->query); /* as it was when the request was admitted */
+        on_post(h, &ask, req, x);
     }
     drain(h);
 }

@@ -45,7 +45,10 @@ void sio_http_close(struct sio_http *h, void (*closed)(void *ctx), void *ctx);
 void sio_http_stats(const struct sio_http *h, struct sio_http_stats *out);
 
 bool sio_http_serves(struct span path);
-/* A handler's call. */
-void sio_http_answer(struct sio_http *h, const struct http_request *req, struct http_exchange *x);
+/* As http_admit in http.h. Only the POST of a session is admitted, everything else is answered. */
+bool sio_http_admit(struct sio_http *h, const struct http_request *req, struct http_exchange *x,
+                    uint64_t *max_len);
+/* The handler's call for such a POST. */
+void sio_http_on_post(struct sio_http *h, const struct http_request *req, struct http_exchange *x);
 
 #endif

@@ -1,6 +1,9 @@
 /* The server on a loopback port, driven with raw sockets. One thread runs the loop for all tests
  * (h2o keeps spare memory in thread-local lists, which are lost with their thread); each test opens
  * and closes a server on it, so that the address sanitizer sees every teardown. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include "unit/api/loop_thread.h"
 
 #include "api/http.h"
@@ -8,7 +11,7 @@
 
 #include "base/banned.h"
 
-enum { STALL_MS = 600, MAX_BODY = 1000, SLICES = 400, HUGE = 8000, SLICE = 10000 };
+enum { STALL_MS = 1000, MAX_BODY = 1000, SLICES = 400, HUGE = 8000, SLICE = 10000 };
 
 struct fixture {
     struct world *world;
@@ -82,14 +85,26 @@ static void handle_path(struct fixture *f, const struct http_request *r, struct 
     }
 }
 
-static void handler(void *ctx, const struct http_request *r, struct http_exchange *x)
+/* A body is for those who have an authorization. */
+static bool admit(void *ctx, const struct http_request *r, struct http_exchange *x,
+                  uint64_t *max_len)
 {
     struct span auth;
+    (void)ctx;
+    *max_len = MAX_BODY;
+    if (r->has_body && !http_header(r, "authorization", &auth)) {
+        http_reply(x, 401, "text/plain", SPAN("unauthorized"));
+        return false;
+    }
+    return true;
+}
+
+static void handler(void *ctx, const struct http_request *r, struct http_exchange *x)
+{
     if (r->refused_status != 0) {
-        bool known = http_header(r, "authorization", &auth);
         char text[64];
         (void)snprintf(text, sizeof text, "refused %d", r->refused_status);
-        http_reply(x, known ? r->refused_status : 401, "text/plain", span_str(text));
+        http_reply(x, r->refused_status, "text/plain", span_str(text));
         return;
     }
     handle_path(ctx, r, x);
@@ -127,9 +142,9 @@ static void do_open(void *ctx)
     struct http_cfg cfg = {.listen = &list,
                            .tls_certificate = "",
                            .tls_key = "",
-                           .max_body = MAX_BODY,
                            .max_connections = 8,
                            .stall_ms = STALL_MS,
+                           .admit = admit,
                            .handler = handler,
                            .ctx = f};
     struct err e;
@@ -157,6 +172,8 @@ static void stop(struct fixture *f)
     free(f);
 }
 
+#define AUTHORIZED "HTTP/1.1\r\nhost: x\r\nauthorization: a\r\n"
+
 static void test_keep_alive_and_pipelining(void **state)
 {
     struct fixture *f = start(state);
@@ -164,7 +181,7 @@ static void test_keep_alive_and_pipelining(void **state)
     put(fd, "GET /a?b=c HTTP/1.1\r\nhost: x\r\n\r\n");
     expect(fd, "0 /a ? b=c body=0");
     put(fd, "GET /1 HTTP/1.1\r\nhost: x\r\n\r\nPOST /2 HTTP/1.1\r\nhost: x\r\n"
-            "content-length: 3\r\n\r\nabcGET /later HTTP/1.1\r\nhost: x\r\n\r\n"
+            "authorization: a\r\ncontent-length: 3\r\n\r\nabcGET /later HTTP/1.1\r\nhost: x\r\n\r\n"
             "DELETE /4 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     char text[8192];
     (void)get(fd, text, sizeof text, NULL);
@@ -198,14 +215,56 @@ static void test_bodies(void **state)
 {
     struct fixture *f = start(state);
     int fd = dial(f->port);
-    put(fd, "POST /c HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"
+    put(fd, "POST /c " AUTHORIZED "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"
             "4\r\ndefg\r\n0\r\n\r\n");
     expect(fd, "2 /c ?  body=7");
-    put(fd, "POST /e HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n");
+    put(fd, "POST /e " AUTHORIZED "expect: 100-continue\r\ncontent-length: 5\r\n\r\n");
     expect(fd, "100 Continue\r\n\r\n");
     put(fd, "hello");
     expect(fd, "2 /e ?  body=5");
+    put(fd, "GET /g HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 0\r\n\r\n");
+    char text[8192];
+    (void)get(fd, text, sizeof text, "body=0");
+    assert_null(strstr(text, "100 Continue"));
     close(fd);
+    fd = dial(f->port);
+    put(fd, "POST /o HTTP/1.0\r\nauthorization: a\r\nexpect: 100-continue\r\n"
+            "content-length: 1\r\n\r\na");
+    (void)get(fd, text, sizeof text, NULL);
+    assert_null(strstr(text, "100 Continue"));
+    assert_non_null(strstr(text, "2 /o ?  body=1"));
+    close(fd);
+    stop(f);
+}
+
+/* However the bytes come in, the requests are the same. */
+static void test_requests_in_pieces(void **state)
+{
+    struct fixture *f = start(state);
+    static const char text[] = "\r\nPOST /c " AUTHORIZED "Transfer-Encoding: chunked\r\n\r\n"
+                               "3;a=b\r\nabc\r\n1\r\nd\r\n0\r\nt: u\r\n\r\n"
+                               "GET /g HTTP/1.1\r\nhost: x\r\n\r\n"
+                               "POST /l " AUTHORIZED "content-length: 2\r\n\r\nab"
+                               "PUT /end " AUTHORIZED "connection: close\r\n"
+                               "content-length: 3\r\n\r\nabc";
+    for (size_t step = 1; step < sizeof text; step = step * 3 + 1) {
+        int fd = dial(f->port);
+        int on = 1;
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        for (size_t at = 0; at < sizeof text - 1; at += step) {
+            char piece[sizeof text];
+            (void)snprintf(piece, sizeof piece, "%.*s", (int)step, text + at);
+            put(fd, piece);
+        }
+        char answers[8192];
+        (void)get(fd, answers, sizeof answers, NULL);
+        const char *c = strstr(answers, "2 /c ?  body=4");
+        const char *g = strstr(answers, "0 /g ?  body=0");
+        const char *l = strstr(answers, "2 /l ?  body=2");
+        const char *end = strstr(answers, "3 /end ?  body=3");
+        assert_true(c != NULL && g > c && l > g && end > l);
+        close(fd);
+    }
     stop(f);
 }
 
@@ -216,7 +275,7 @@ static void test_a_body_of_the_limit_passes(void **state)
     memset(body, 'b', sizeof body);
     body[MAX_BODY] = '\0';
     int fd = dial(f->port);
-    put(fd, "POST /l HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3e8\r\n");
+    put(fd, "POST /l " AUTHORIZED "transfer-encoding: chunked\r\n\r\n3e8\r\n");
     put(fd, body);
     put(fd, "\r\n0\r\n\r\n");
     expect(fd, "2 /l ?  body=1000");
@@ -258,21 +317,98 @@ static void test_too_large_is_refused_in_our_words(void **state)
     stop(f);
 }
 
-static void test_broken_framing(void **state)
+/* Nothing of the body is asked for, and nothing in it is a request. */
+static void test_a_body_that_is_not_admitted(void **state)
 {
     struct fixture *f = start(state);
+    static const char *const heads[] = {
+        "content-length: 50000000\r\n",
+        "content-length: 50000000\r\nexpect: 100-continue\r\n",
+        "transfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked\r\nexpect: 100-continue\r\n",
+        "content-length: 1\r\nexpect: miracles\r\n",
+        "content-length: 1\r\nupgrade: websocket\r\nconnection: upgrade\r\n",
+    };
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        char text[8192];
+        int fd = dial(f->port);
+        put(fd, "POST /p HTTP/1.1\r\nhost: x\r\n");
+        put(fd, heads[i]);
+        put(fd, "\r\n");
+        if (i % 2 == 0) {
+            put(fd, "GET /never HTTP/1.1\r\nhost: x\r\n\r\n");
+        }
+        (void)get(fd, text, sizeof text, NULL);
+        assert_ptr_equal(strstr(text, "HTTP/1.1 401 "), text);
+        assert_non_null(strstr(text, "Connection: close"));
+        assert_non_null(strstr(text, "\r\n\r\nunauthorized"));
+        close(fd);
+    }
+    assert_int_equal(f->n_waiting, 0);
+    stop(f);
+}
+
+/* Admitted, and refused by what the head says already; or by the body that comes. */
+static void test_a_body_that_is_refused(void **state)
+{
+    struct fixture *f = start(state);
+    static const struct {
+        const char *fields;
+        const char *body;
+        const char *wanted;
+    } rows[] = {
+        {"content-length: 50000000\r\nexpect: 100-continue\r\n", "", "refused 413"},
+        {"content-length: 5\r\nexpect: miracles\r\n", "", "refused 417"},
+        {"transfer-encoding: chunked\r\n", "x\r\n", "refused 400"},
+        {"transfer-encoding: chunked\r\n", "1\r\nab0\r\n\r\n", "refused 400"},
+        {"content-length: 5\r\n", "abc", "refused 408"},
+        {"transfer-encoding: chunked\r\n", "5\r\nabc", "refused 408"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[8192];
+        int fd = dial(f->port);
+        put(fd, "POST /p " AUTHORIZED);
+        put(fd, rows[i].fields);
+        put(fd, "\r\n");
+        put(fd, rows[i].body);
+        (void)get(fd, text, sizeof text, NULL);
+        assert_null(strstr(text, "100 Continue"));
+        assert_non_null(strstr(text, rows[i].wanted));
+        close(fd);
+    }
+    stop(f);
+}
+
+static void test_broken_heads(void **state)
+{
+    struct fixture *f = start(state);
+    static const char *const rows[] = {
+        "nonsense\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "POST /l " AUTHORIZED "content-length: 1x\r\n\r\n",
+        "POST /l " AUTHORIZED "content-length: 1\r\ncontent-length: 2\r\n\r\n",
+        "POST /l " AUTHORIZED "content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+        "POST /l " AUTHORIZED "transfer-encoding: chunked\r\ntransfer-encoding: x\r\n\r\n",
+        "POST /l " AUTHORIZED "transfer-encoding: gzip, chunked\r\n\r\n",
+        "POST /l " AUTHORIZED "x: y\r\n content-length: 1\r\n\r\n",
+        "POST /l HTTP/1.0\r\nauthorization: a\r\ntransfer-encoding: chunked\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int fd = dial(f->port);
+        put(fd, rows[i]);
+        put(fd, "GET /never HTTP/1.1\r\nhost: x\r\n\r\n");
+        expect(fd, "400 Bad Request");
+        expect_end(fd);
+    }
+    char pad[8193];
+    memset(pad, 'x', sizeof pad);
+    pad[sizeof pad - 1] = '\0';
     int fd = dial(f->port);
-    put(fd, "POST /l HTTP/1.1\r\nhost: x\r\ncontent-length: 1x\r\nauthorization: a\r\n\r\n");
-    expect(fd, "refused 400");
+    put(fd, "GET /l HTTP/1.1\r\nhost: x\r\nx: ");
+    put(fd, pad);
+    expect(fd, "HTTP/1.1 431 ");
     expect_end(fd);
-    fd = dial(f->port);
-    put(fd, "nonsense\r\n\r\n");
-    expect(fd, "400 Bad Request");
-    expect_end(fd);
-    fd = dial(f->port);
-    put(fd, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    expect(fd, "400 Bad Request");
-    expect_end(fd);
+    assert_int_equal(f->n_waiting, 0);
     stop(f);
 }
 
@@ -332,15 +468,59 @@ static void test_client_that_takes_nothing_is_cut(void **state)
     free(f);
 }
 
-static void test_request_that_stops_moving_is_cut(void **state)
+static void test_a_head_that_does_not_end_is_cut(void **state)
 {
     struct fixture *f = start(state);
-    int head = dial(f->port);
-    int body = dial(f->port);
-    put(head, "GET /slow HTTP/1.1\r\nhos");
-    put(body, "POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nabc");
-    expect_end(head); /* fails by the socket's own timeout if the server never closes */
-    expect_end(body);
+    int silent = dial(f->port);
+    int stuck = dial(f->port);
+    int slow = dial(f->port);
+    put(stuck, "GET /slow HTTP/1.1\r\nhos");
+    put(slow, "GET /slow HTTP/1.1\r\nx: ");
+    ssize_t sent = 1;
+    for (int i = 0; i < 200 && sent > 0; i++) { /* moving does not help */
+        uv_sleep(50);
+        sent = send(slow, "x", 1, MSG_NOSIGNAL);
+    }
+    assert_int_equal(sent, -1);
+    expect_end(stuck); /* fails by the socket's own timeout if the server never closes */
+    expect_end(silent);
+    close(slow);
+    stop(f);
+}
+
+static void test_a_body_may_take_its_time(void **state)
+{
+    struct fixture *f = start(state);
+    int fd = dial(f->port);
+    put(fd, "POST /s " AUTHORIZED "content-length: 10\r\nexpect: 100-continue\r\n\r\n");
+    expect(fd, "100 Continue\r\n\r\n");
+    for (int i = 0; i < 10; i++) {
+        uv_sleep(STALL_MS / 5);
+        put(fd, "x");
+    }
+    expect(fd, "2 /s ?  body=10");
+    put(fd, "GET /next HTTP/1.1\r\nhost: x\r\n\r\n");
+    expect(fd, "0 /next ?");
+    close(fd);
+    stop(f);
+}
+
+static void test_client_gone_in_a_body(void **state)
+{
+    struct fixture *f = start(state);
+    for (int reset = 0; reset <= 1; reset++) {
+        struct linger how = {.l_onoff = reset, .l_linger = 0};
+        int fd = dial(f->port);
+        put(fd, "POST /s " AUTHORIZED "content-length: 10\r\nexpect: 100-continue\r\n\r\n");
+        expect(fd, "100 Continue\r\n\r\n");
+        put(fd, "x");
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &how, sizeof how);
+        close(fd);
+    }
+    int fd = dial(f->port);
+    put(fd, "GET /ok HTTP/1.1\r\nhost: x\r\n\r\n");
+    expect(fd, "0 /ok ?");
+    close(fd);
     stop(f);
 }
 
@@ -382,15 +562,20 @@ static void test_close_with_everything_open(void **state)
     int never = dial(f->port);
     int stream = dial(f->port);
     int half = dial(f->port);
+    int body = dial(f->port);
     put(idle, "GET /ok HTTP/1.1\r\nhost: x\r\n\r\n");
     expect(idle, "0 /ok ?");
     put(never, "GET /never HTTP/1.1\r\nhost: x\r\n\r\n");
     put(stream, "GET /stream HTTP/1.1\r\nhost: x\r\n\r\nGET /stream HTTP/1.1\r\nhost: x\r\n\r\n");
     put(half, "GET /half HTTP/1.1\r\n");
+    put(body, "POST /half " AUTHORIZED "content-length: 9\r\nexpect: 100-continue\r\n\r\n");
+    expect(body, "100 Continue\r\n\r\n");
     while (f->n_waiting == 0 || f->produced == 0) {
         uv_sleep(1);
     }
     stop(f);
+    expect(body, "refused 503");
+    close(body);
     close(idle);
     close(never);
     close(stream);
@@ -427,9 +612,9 @@ static void test_open_failures(void **state)
     struct http_cfg cfg = {.listen = &list,
                            .tls_certificate = "",
                            .tls_key = "",
-                           .max_body = MAX_BODY,
                            .max_connections = 8,
                            .stall_ms = STALL_MS,
+                           .admit = admit,
                            .handler = handler};
     struct http_server *none = NULL;
     struct err e;
@@ -451,14 +636,19 @@ int main(void)
         cmocka_unit_test(test_keep_alive_and_pipelining),
         cmocka_unit_test(test_head_has_no_body),
         cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_requests_in_pieces),
         cmocka_unit_test(test_a_body_of_the_limit_passes),
         cmocka_unit_test(test_too_large_is_refused_in_our_words),
-        cmocka_unit_test(test_broken_framing),
+        cmocka_unit_test(test_a_body_that_is_not_admitted),
+        cmocka_unit_test(test_a_body_that_is_refused),
+        cmocka_unit_test(test_broken_heads),
         cmocka_unit_test(test_stream_to_a_slow_reader),
         cmocka_unit_test(test_client_that_takes_nothing_is_cut),
-        cmocka_unit_test(test_request_that_stops_moving_is_cut),
+        cmocka_unit_test(test_a_head_that_does_not_end_is_cut),
+        cmocka_unit_test(test_a_body_may_take_its_time),
         cmocka_unit_test(test_client_gone_before_the_answer),
         cmocka_unit_test(test_client_gone_in_a_stream),
+        cmocka_unit_test(test_client_gone_in_a_body),
         cmocka_unit_test(test_close_with_everything_open),
         cmocka_unit_test(test_connections_over_the_limit_are_closed),
         cmocka_unit_test(test_open_failures),
