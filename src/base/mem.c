@@ -7,11 +7,16 @@
 
 #include "base/banned.h"
 
+void mem_exhausted(size_t n)
+{
+    fprintf(stderr, "rookery: out of memory (%zu bytes)\n", n);
+    abort();
+}
+
 static void *checked(void *p, size_t n)
 {
     if (p == NULL) {
-        fprintf(stderr, "rookery: out of memory (%zu bytes)\n", n);
-        abort();
+        mem_exhausted(n);
     }
     return p;
 }

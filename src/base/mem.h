@@ -21,6 +21,9 @@ void *mem_resize(void *p, size_t count, size_t size) __attribute__((returns_nonn
 /* A NUL-terminated copy of n bytes. */
 char *mem_strndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));
 
+/* Ends the program with that line: for who gets memory elsewhere. */
+void mem_exhausted(size_t n) __attribute__((noreturn));
+
 /* A zeroed object of the type. */
 #define mem_new(type) ((type *)mem_zeroed(sizeof(type)))
 

@@ -23,6 +23,7 @@
 enum {
     SWEEP_PEERS = 512,    /* one step looks at so many peers */
     SWEEP_SWARM_COST = 4, /* a swarm costs as much as so many peers */
+    SETTLE_COST = 16,     /* and so does a block that is perhaps to be moved */
 };
 
 struct swarms *swarms_new(const struct swarms_cfg *cfg)
@@ -35,9 +36,15 @@ struct swarms *swarms_new(const struct swarms_cfg *cfg)
     /* Held for a microsecond, so waiting on the processor first is worth it. */
     ASSERT(pthread_mutexattr_init(&attr) == 0);
     ASSERT(pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP) == 0);
+    for (size_t i = 0; i < SWARM_MEMORIES; i++) {
+        swarm_memory_init(&s->memories[i]);
+    }
     for (size_t i = 0; i < SWARM_SHARDS; i++) {
-        ASSERT(pthread_mutex_init(&s->shard[i].lock, &attr) == 0);
-        swarm_array_init(&s->shard[i].array, &cfg->seed);
+        struct shard *sh = &s->shard[i];
+        struct swarm_memory *memory = &s->memories[i * SWARM_MEMORIES / SWARM_SHARDS];
+        ASSERT(pthread_mutex_init(&sh->lock, &attr) == 0);
+        swarm_array_init(&sh->array, memory, &cfg->seed);
+        sh->index.memory = memory;
     }
     pthread_mutexattr_destroy(&attr);
     return s;
@@ -55,6 +62,9 @@ void swarms_free(struct swarms *s)
         swarm_counts_release(&sh->resting);
         swarm_counts_release(&sh->untaken);
         pthread_mutex_destroy(&sh->lock);
+    }
+    for (size_t i = 0; i < SWARM_MEMORIES; i++) {
+        swarm_memory_release(&s->memories[i]);
     }
     free(s);
 }
@@ -270,7 +280,7 @@ static bool update(struct swarms *s, struct shard *sh, const struct swarm_visit 
     const struct announce_req *req = v->req;
     struct swarm *m = swarm_array_at(&sh->array, at->swarm);
     struct peers *f = &m->family[at->v6];
-    struct peer_cold *cold = swarm_array_cold(f, at->peer);
+    struct peer_cold *cold = swarm_array_cold(f, at->v6, at->peer);
     bool was_seeder = at->peer < f->n_seeders;
     bool seeder = req->left == 0;
     bool counts = req->event == EVENT_COMPLETED && !cold->completed;
@@ -424,6 +434,12 @@ size_t swarms_forget(struct swarms *s, const struct infohash *hash)
 
 /* ---- sweep ----------------------------------------------------------------------------------- */
 
+struct sweep_rule {
+    uint32_t cutoff_s;
+    swarms_keep keep;
+    void *ctx;
+};
+
 /* Works on the swarm at position at from where the sweep paused, if it did. Returns false when the
  * budget ended inside it. *gone: the swarm lost its last peer. */
 static bool sweep_swarm(struct swarms *s, struct shard *sh, uint32_t at, uint32_t cutoff_s,
@@ -446,7 +462,7 @@ static bool sweep_swarm(struct swarms *s, struct shard *sh, uint32_t at, uint32_
                 w->hash = m->info_hash;
                 return false;
             }
-            uint32_t seen_s = swarm_array_cold(f, w->peer - 1)->last_seen_s;
+            uint32_t seen_s = swarm_array_cold(f, w->family == 1, w->peer - 1)->last_seen_s;
             if (seen_s >= cutoff_s) {
                 oldest_s = min_u32(oldest_s, seen_s);
                 continue;
@@ -465,31 +481,68 @@ static bool sweep_swarm(struct swarms *s, struct shard *sh, uint32_t at, uint32_
     return true;
 }
 
+/* Goes through the shard. Returns false when the budget ended. */
+static bool sweep_shard(struct swarms *s, struct shard *sh, const struct sweep_rule *rule,
+                        int *budget, struct swarms_swept *out)
+{
+    struct sweep *w = &s->sweep;
+    if (!w->inside || w->swarm > sh->array.n) {
+        w->swarm = sh->array.n;
+        w->inside = true;
+    }
+    for (; w->swarm > 0; w->swarm--, *budget -= SWEEP_SWARM_COST) {
+        uint32_t at = w->swarm - 1;
+        const struct swarm *m = swarm_array_at(&sh->array, at);
+        if (*budget <= 0) {
+            return false;
+        }
+        if (rule->keep != NULL && !rule->keep(rule->ctx, &m->info_hash)) {
+            out->forgotten += shard_drop(s, sh, at);
+        } else if (m->oldest_s < rule->cutoff_s &&
+                   !sweep_swarm(s, sh, at, rule->cutoff_s, budget, out)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Goes through the shard once more. What is missed because it was moved meanwhile has its turn in
+ * the next round. Returns false when the budget ended. */
+static bool settle_shard(struct sweep *w, struct shard *sh, int *budget)
+{
+    struct swarm_array *array = &sh->array;
+    w->swarm = min_u32(w->swarm, array->n);
+    for (; w->swarm > 0; w->swarm--, w->unit = UINT32_MAX) {
+        uint32_t at = w->swarm - 1;
+        w->unit = min_u32(w->unit, swarm_array_units(array, at));
+        for (; w->unit > 0; w->unit--, *budget -= SETTLE_COST) {
+            if (*budget <= 0) {
+                return false;
+            }
+            swarm_array_settle(array, at, w->unit - 1);
+        }
+    }
+    swarm_table_settle(&sh->index);
+    return true;
+}
+
 bool swarms_sweep(struct swarms *s, uint32_t cutoff_s, swarms_keep keep, void *ctx,
                   struct swarms_swept *out)
 {
     struct sweep *w = &s->sweep;
     struct shard *sh = &s->shard[w->shard];
+    struct sweep_rule rule = {cutoff_s, keep, ctx};
     int budget = SWEEP_PEERS;
-    bool done = true;
     shard_lock(sh);
-    if (!w->inside || w->swarm > sh->array.n) {
+    bool done = w->settling || sweep_shard(s, sh, &rule, &budget, out);
+    if (done && !w->settling) {
+        w->settling = swarm_memory_is_sparse(sh->array.memory);
         w->swarm = sh->array.n;
-        w->inside = true;
+        w->unit = UINT32_MAX;
     }
-    for (; w->swarm > 0; w->swarm--, budget -= SWEEP_SWARM_COST) {
-        uint32_t at = w->swarm - 1;
-        const struct swarm *m = swarm_array_at(&sh->array, at);
-        if (budget <= 0) {
-            done = false;
-            break;
-        }
-        if (keep != NULL && !keep(ctx, &m->info_hash)) {
-            out->forgotten += shard_drop(s, sh, at);
-        } else if (m->oldest_s < cutoff_s && !sweep_swarm(s, sh, at, cutoff_s, &budget, out)) {
-            done = false;
-            break;
-        }
+    if (w->settling) {
+        done = settle_shard(w, sh, &budget);
+        w->settling = !done;
     }
     shard_unlock(sh);
     if (!done) {

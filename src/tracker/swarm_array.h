@@ -1,12 +1,12 @@
-/* swarm_array.h: the memory of one shard: its swarms, and the peers of each. Tracker core.
+/* swarm_array.h: the swarms of one shard, and the peers of each. Tracker core.
  *
  * Shape      a swarm is one cache line; it points to its IPv4 and IPv6 peers. Peers of a family
  *            are a hot array in wire form (an answer is copied out of it) and a cold array with all
  *            the rest at the same index; seeders first, then leechers.
- * Blocks     up to PEERS_CELL_MAX peers: a cell of exactly that size, packed with its like; up to
- *            PEERS_BLOCK_MAX: one block; more: chunks of PEERS_CHUNK with an index by endpoint.
- * Moving     removing moves the last into the gap everywhere (swarms, cells, peers), so memory
- *            stays dense and goes back when it is not needed. Positions are good until the next
+ * Blocks     up to PEERS_BLOCK_MAX peers: one block with both arrays; more: blocks of PEERS_CHUNK
+ *            each (the last may be shorter), with an index by endpoint.
+ * Moving     removing moves the last into the gap everywhere (swarms, peers), so memory stays
+ *            dense and goes back when it is not needed. Positions are good until the next
  *            remove. Going through positions from the last to the first misses nothing that stays.
  * Limits     SWARM_TABLE_MAX swarms, and as many peers in a family of a swarm (the caller checks).
  * Threads    none of its own: the shard's lock is held.
@@ -22,14 +22,13 @@
 #include "base/rng.h"
 #include "proto/announce.h"
 #include "proto/compact.h"
+#include "tracker/swarm_memory.h"
 #include "tracker/swarm_table.h"
 
 enum {
-    PEERS_CELL_MAX = 8,
-    PEERS_BLOCK_MAX = 48,
-    PEERS_CHUNK_BITS = 11,
+    PEERS_CHUNK_BITS = 7,
     PEERS_CHUNK = 1 << PEERS_CHUNK_BITS,
-    SWARM_CHUNK_BITS = 4,
+    PEERS_CHUNKED = 255, /* in place of a cap */
 };
 
 struct peer_cold {
@@ -43,14 +42,12 @@ struct peer_cold {
     uint32_t completed : 1; /* this download was completed: another completed event is no news */
 } __attribute__((packed, aligned(4)));
 
-enum peers_kind { PEERS_NONE, PEERS_CELL, PEERS_BLOCK, PEERS_CHUNKS };
-
 /* The peers of one family of one swarm. */
 struct peers {
-    void *p;
+    void *p; /* the block; PEERS_CHUNKED: struct peers_chunks */
     uint32_t n;
-    uint32_t n_seeders : 30;
-    uint32_t kind : 2; /* enum peers_kind */
+    uint32_t n_seeders : 24;
+    uint32_t cap : 8; /* of the block; 0: there is none; PEERS_CHUNKED: there are several */
 };
 
 struct swarm {
@@ -61,30 +58,13 @@ struct swarm {
     uint32_t oldest_s;      /* no peer was seen last before this */
 };
 
-/* Peers beyond PEERS_BLOCK_MAX. All chunks but the last are full size. */
-struct peers_chunk {
-    uint8_t *hot;
-    struct peer_cold *cold;
-};
-
+/* Peers beyond PEERS_BLOCK_MAX, in a space. All blocks but the last have room for PEERS_CHUNK. */
 struct peers_chunks {
     struct swarm_table index; /* by endpoint */
-    uint32_t cap;
-    uint32_t n_chunks;
-    struct peers_chunk chunk[];
-};
-
-/* Header of cells and blocks; the cold array follows, then the hot array. */
-struct peers_head {
-    uint32_t owner : 24; /* position of the swarm */
-    uint32_t cap : 8;
-};
-
-/* Cells of one size, dense over chunks. */
-struct cell_pool {
-    uint8_t **chunk;
     uint32_t n;
-    uint32_t n_chunks;
+    uint32_t last_cap;
+    size_t len; /* of the space */
+    uint8_t *chunk[];
 };
 
 struct swarm_array {
@@ -92,15 +72,19 @@ struct swarm_array {
     /* private */
     uint32_t n_chunks;
     struct swarm **chunk;
-    struct cell_pool pools[2][PEERS_CELL_MAX];
-    size_t memory_len;
+    struct swarm_memory *memory;
     struct hash_seed seed;
 };
 
-void swarm_array_init(struct swarm_array *a, const struct hash_seed *seed);
+/* memory: borrowed. */
+void swarm_array_init(struct swarm_array *a, struct swarm_memory *memory,
+                      const struct hash_seed *seed);
 void swarm_array_release(struct swarm_array *a);
-/* Bytes held, the allocator's own not counted. */
-size_t swarm_array_memory(const struct swarm_array *a);
+
+/* What lies thinly moves (swarm_memory.h), in units: those of the swarm at position at are 0 ..
+ * swarm_array_units - 1. Unit 0 are the lines of the swarm and its neighbours. */
+uint32_t swarm_array_units(const struct swarm_array *a, uint32_t at);
+void swarm_array_settle(struct swarm_array *a, uint32_t at, uint32_t unit);
 
 static inline struct swarm *swarm_array_at(const struct swarm_array *a, uint32_t at)
 {
@@ -115,24 +99,38 @@ void swarm_array_remove(struct swarm_array *a, uint32_t at);
 
 /* ---- peers of the swarm at position at; v6 chooses the family ------------------------------ */
 
-static inline struct peer_cold *swarm_array_cold(const struct peers *f, uint32_t i)
+static inline uint32_t peers_cold_at(bool v6, uint32_t cap)
 {
-    if (f->kind == PEERS_CHUNKS) {
-        const struct peers_chunks *c = f->p;
-        return &c->chunk[i >> PEERS_CHUNK_BITS].cold[i & (PEERS_CHUNK - 1)];
-    }
-    return (struct peer_cold *)(void *)((uint8_t *)f->p + sizeof(struct peers_head)) + i;
+    return (uint32_t)(compact_len(v6) * cap + 3) & ~3u;
+}
+
+/* Bytes of a block for cap peers. */
+static inline uint32_t peers_block_len(bool v6, uint32_t cap)
+{
+    return peers_cold_at(v6, cap) + cap * (uint32_t)sizeof(struct peer_cold);
 }
 
 static inline uint8_t *swarm_array_hot(const struct peers *f, bool v6, uint32_t i)
 {
-    if (f->kind == PEERS_CHUNKS) {
+    if (f->cap == PEERS_CHUNKED) {
         const struct peers_chunks *c = f->p;
-        return c->chunk[i >> PEERS_CHUNK_BITS].hot + compact_len(v6) * (i & (PEERS_CHUNK - 1));
+        return c->chunk[i >> PEERS_CHUNK_BITS] + compact_len(v6) * (i & (PEERS_CHUNK - 1));
     }
-    const struct peers_head *head = f->p;
-    return (uint8_t *)f->p + sizeof *head + head->cap * sizeof(struct peer_cold) +
-           compact_len(v6) * i;
+    return (uint8_t *)f->p + compact_len(v6) * i;
+}
+
+static inline struct peer_cold *swarm_array_cold(const struct peers *f, bool v6, uint32_t i)
+{
+    uint8_t *block = f->p;
+    uint32_t cap = f->cap;
+    if (f->cap == PEERS_CHUNKED) {
+        const struct peers_chunks *c = f->p;
+        uint32_t at = i >> PEERS_CHUNK_BITS;
+        block = c->chunk[at];
+        cap = at == c->n - 1 ? c->last_cap : PEERS_CHUNK;
+        i &= PEERS_CHUNK - 1;
+    }
+    return (struct peer_cold *)(void *)(block + peers_cold_at(v6, cap)) + i;
 }
 
 /* Where the peer with this endpoint is, or SWARM_TABLE_NONE. */

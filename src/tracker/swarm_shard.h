@@ -15,7 +15,10 @@
 
 #include "tracker/swarm.h"
 #include "tracker/swarm_array.h"
+#include "tracker/swarm_memory.h"
 #include "tracker/swarm_table.h"
+
+enum { SWARM_MEMORIES = 8 }; /* each for as many shards as the others */
 
 struct shard {
     _Alignas(64) pthread_mutex_t lock;
@@ -29,9 +32,11 @@ struct shard {
 };
 
 /* Where the sweep is. It goes through a shard from the last swarm to the first, and through the
- * peers of a swarm in the same way. */
+ * peers of a swarm in the same way; then, when the shard's memory is sparse, it settles them. */
 struct sweep {
     uint32_t shard;
+    bool settling;  /* the shard is swept; swarm and unit say what is to be settled */
+    uint32_t unit;  /* units of the swarm at position swarm - 1 still to do */
     bool inside;    /* swarm is valid */
     uint32_t swarm; /* swarms of the shard still to do */
     bool paused;    /* in the swarm at position swarm - 1, which has this hash: */
@@ -42,6 +47,7 @@ struct sweep {
 
 struct swarms {
     struct shard shard[SWARM_SHARDS];
+    struct swarm_memory memories[SWARM_MEMORIES];
     struct swarms_cfg cfg;
     struct sweep sweep; /* of the one who sweeps */
     /* Totals that limits are checked against; exact, but read and changed outside of the locks. */

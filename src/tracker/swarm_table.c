@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "tracker/swarm_memory.h"
 
 #include "base/banned.h"
 
@@ -29,10 +30,25 @@ static void set_slots(struct swarm_table *t, uint32_t *slots, uint32_t mask)
     atomic_store_explicit(&t->slots, slots, memory_order_relaxed);
 }
 
+static uint32_t *slots_new(struct swarm_table *t, uint32_t n)
+{
+    size_t len = n * sizeof(uint32_t);
+    return t->memory == NULL ? mem_zeroed(len) : swarm_memory_take_space(t->memory, len);
+}
+
+static void slots_free(struct swarm_table *t, uint32_t *slots, uint32_t mask)
+{
+    if (t->memory == NULL || slots == NULL) {
+        free(slots);
+    } else {
+        swarm_memory_give_space(t->memory, slots, ((size_t)mask + 1) * sizeof *slots);
+    }
+}
+
 void swarm_table_release(struct swarm_table *t)
 {
-    free(slots_of(t));
-    free(t->old);
+    slots_free(t, slots_of(t), mask_of(t));
+    slots_free(t, t->old, t->old_mask);
     set_slots(t, NULL, 0);
     t->n = 0;
     t->old = NULL;
@@ -65,6 +81,15 @@ size_t swarm_table_len(const struct swarm_table *t)
     return (slots + old) * sizeof(uint32_t);
 }
 
+void swarm_table_settle(struct swarm_table *t)
+{
+    uint32_t *slots = slots_of(t);
+    if (slots != NULL) {
+        size_t len = ((size_t)mask_of(t) + 1) * sizeof *slots;
+        set_slots(t, swarm_memory_settle_space(t->memory, slots, len), mask_of(t));
+    }
+}
+
 static void put(struct swarm_table *t, uint32_t hash, uint32_t slot)
 {
     uint32_t *slots = slots_of(t);
@@ -87,7 +112,7 @@ static void step(struct swarm_table *t, swarm_table_hash hash_at, const void *ct
             t->old[t->old_next] = SWARM_TABLE_GONE;
         }
         if (t->old_next++ == t->old_mask) {
-            free(t->old);
+            slots_free(t, t->old, t->old_mask);
             t->old = NULL;
             t->old_mask = t->old_next = 0;
         }
@@ -99,7 +124,7 @@ static void begin_resize(struct swarm_table *t, uint32_t n_slots)
     t->old = slots_of(t);
     t->old_mask = mask_of(t);
     t->old_next = 0;
-    set_slots(t, mem_zeroed(n_slots * sizeof(uint32_t)), n_slots - 1);
+    set_slots(t, slots_new(t, n_slots), n_slots - 1);
 }
 
 void swarm_table_insert(struct swarm_table *t, uint32_t hash, uint32_t position,

@@ -24,8 +24,11 @@
 
 enum { SWARM_TABLE_MAX = 0xfffffe };
 
+struct swarm_memory;
+
 /* All zero is an empty table. */
 struct swarm_table {
+    struct swarm_memory *memory; /* of its slots, borrowed; NULL: the allocator's */
     /* private */
     _Atomic(uint32_t *) slots; /* 0: empty; else tag << 24 | position + 1 */
     _Atomic uint32_t mask;
@@ -48,10 +51,12 @@ struct swarm_table_probe {
 typedef uint32_t (*swarm_table_hash)(const void *ctx, uint32_t position);
 
 void swarm_table_release(struct swarm_table *t);
-/* A copy with memory of its own; to must be empty. */
+/* A copy with slots of its own; to must be empty. */
 void swarm_table_copy(struct swarm_table *to, const struct swarm_table *from);
 /* Bytes of its slots. */
 size_t swarm_table_len(const struct swarm_table *t);
+/* Slots that lie thinly move (swarm_memory.h). t->memory must not be NULL. */
+void swarm_table_settle(struct swarm_table *t);
 
 /* position: below SWARM_TABLE_MAX, and its item must be in place already. */
 void swarm_table_insert(struct swarm_table *t, uint32_t hash, uint32_t position,

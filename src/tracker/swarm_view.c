@@ -37,11 +37,13 @@ void swarm_view_totals(struct swarms *s, struct tracker_totals *out)
         out->peers4 += sh->peers[0];
         out->peers6 += sh->peers[1];
         out->completed += sh->completed;
-        out->memory_len += swarm_array_memory(&sh->array) + swarm_table_len(&sh->index);
         out->memory_len += (sh->resting.n + sh->untaken.n) * sizeof(struct swarm_count) +
                            swarm_table_len(&sh->resting.index) +
                            swarm_table_len(&sh->untaken.index);
         shard_unlock(sh);
+    }
+    for (size_t i = 0; i < SWARM_MEMORIES; i++) {
+        out->memory_len += swarm_memory_held(&s->memories[i]);
     }
 }
 
@@ -194,7 +196,7 @@ struct peer_batch {
 static void batch_add(struct peer_batch *b, const struct swarm *m, bool v6, uint32_t i)
 {
     const struct peers *f = &m->family[v6];
-    const struct peer_cold *cold = swarm_array_cold(f, i);
+    const struct peer_cold *cold = swarm_array_cold(f, v6, i);
     const uint8_t *hot = swarm_array_hot(f, v6, i);
     b->key_ids[b->n] = cold->key_id;
     b->rows[b->n++] = (struct peer_row){
@@ -273,7 +275,7 @@ static bool matches(const struct swarm_view_filter *filter, const struct swarm *
                         memcmp(swarm_array_hot(f, v6, i), want->ip.b, addr_len(&want->ip)) != 0)) {
         return false;
     }
-    const struct peer_cold *cold = swarm_array_cold(f, i);
+    const struct peer_cold *cold = swarm_array_cold(f, v6, i);
     if (want->by_peer_id && memcmp(&cold->peer_id, &want->peer_id, sizeof want->peer_id) != 0) {
         return false;
     }

@@ -37,6 +37,8 @@ LIBRARIES = [
     ("yaml.h", ["base/config_yaml.c"]),
     ("sodium.h", ["base/digest.c", "api/auth.c"]),
     ("openssl/*", ["base/digest.c", "net/tls.c", "api/http.c"]),
+    ("sys/mman.h", ["base/pages.c", "store/embedded.c"]),
+    ("sanitizer/*", ["base/pages.c"]),
     ("curl/*", ["net/http_client*"]),
 ]
 
