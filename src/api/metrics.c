@@ -202,12 +202,22 @@ static void add_socketio(struct metrics_out *o, const struct sio_http_stats *s)
               "Packets that a client had not taken when its session ended.", s->engine.dropped);
 }
 
+static void add_loop_gaps(struct metrics_out *o, const uint64_t *gaps_us, size_t n)
+{
+    char number[24];
+    struct metric_labels labels = {{{"worker", number}}};
+    metric_head(o, "rookery_loop_gap_max_seconds", "gauge",
+                "Longest time that a tracker worker did not look at its sockets, in the last one "
+                "to two minutes.");
+    for (size_t i = 0; i < n; i++) {
+        (void)snprintf(number, sizeof number, "%zu", i);
+        metric_f64(o, &labels, (double)gaps_us[i] / 1e6);
+    }
+}
+
 static void add_process(struct metrics_out *o, const struct metrics *m)
 {
     struct metric_labels version = {{{"version", m->version}}};
-    metric_head(o, "rookery_loop_gap_max_seconds", "gauge",
-                "Longest time between two turns of a tracker worker's loop.");
-    metric_f64(o, &none, (double)m->stats.loop_gap_max_us / 1e6);
     add_value(o, "rookery_database_up", "gauge", "1 while there is a connection to the database.",
               m->database_up);
     metric_head(o, "rookery_build_info", "gauge", "Always 1; the label says what is running.");
@@ -231,6 +241,7 @@ void metrics_render(struct buf *out, bool json, const struct metrics *m)
     }
     add_api(&o, &m->http, &m->auth);
     add_socketio(&o, &m->socketio);
+    add_loop_gaps(&o, m->loop_gaps_us, m->n_workers);
     add_process(&o, m);
     metrics_end(&o);
 }
@@ -277,6 +288,7 @@ void metrics_answer(struct call *c, bool json)
     }
     tracker_totals(env->parts.tracker, &m.totals);
     tracker_stats(env->parts.tracker, &m.stats);
+    m.n_workers = tracker_loop_gaps(env->parts.tracker, m.loop_gaps_us, METRICS_WORKERS_MAX);
     http_stats(env->http, &m.http);
     auth_stats(env->auth, &m.auth);
     sio_http_stats(env->socketio, &m.socketio);

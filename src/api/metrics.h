@@ -19,10 +19,14 @@
 #include "tracker/stats.h"
 #include "tracker/tracker.h"
 
+enum { METRICS_MAX = 1024 * 1024, METRICS_WORKERS_MAX = 256 };
+
 /* All that is shown, gathered at one moment. */
 struct metrics {
     struct tracker_totals totals;
     struct stats_totals stats;
+    uint64_t loop_gaps_us[METRICS_WORKERS_MAX]; /* of the tracker's workers */
+    size_t n_workers;
     struct http_stats http;
     struct auth_stats auth;
     struct sio_http_stats socketio;
@@ -33,8 +37,6 @@ struct metrics {
     uint64_t resident_bytes;
     uint64_t cpu_ms;
 };
-
-enum { METRICS_MAX = 1024 * 1024 };
 
 /* Pure. */
 void metrics_render(struct buf *out, bool json, const struct metrics *m);

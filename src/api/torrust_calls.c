@@ -165,7 +165,7 @@ void torrust_get_stats(struct call *c)
         return;
     }
     struct tracker_totals totals;
-    struct stats_totals stats = {.loop_gap_max_us = 0};
+    struct stats_totals stats = {.counters = {0}};
     struct torrust_stat lines[TORRUST_STATS_MAX];
     struct buf out;
     tracker_totals(c->env->parts.tracker, &totals);

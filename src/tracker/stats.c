@@ -27,6 +27,26 @@ static uint64_t read(const _Atomic uint64_t *v)
     return atomic_load_explicit(v, memory_order_relaxed);
 }
 
+void stats_loop_gap(struct stats_block *s, uint64_t us)
+{
+    if (us > read(&s->loop_gap_us[0])) {
+        atomic_store_explicit(&s->loop_gap_us[0], us, memory_order_relaxed);
+    }
+}
+
+void stats_loop_gap_window(struct stats_block *s)
+{
+    atomic_store_explicit(&s->loop_gap_us[1], read(&s->loop_gap_us[0]), memory_order_relaxed);
+    atomic_store_explicit(&s->loop_gap_us[0], 0, memory_order_relaxed);
+}
+
+uint64_t stats_loop_gap_max_us(const struct stats_block *s)
+{
+    uint64_t now_us = read(&s->loop_gap_us[0]);
+    uint64_t before_us = read(&s->loop_gap_us[1]);
+    return now_us > before_us ? now_us : before_us;
+}
+
 void stats_sum(struct stats_totals *out, const struct stats_block *s)
 {
     for (size_t i = 0; i < TRACKER_COUNTER_COUNT; i++) {
@@ -40,8 +60,6 @@ void stats_sum(struct stats_totals *out, const struct stats_block *s)
         }
         out->timed[i].sum_ns += read(&s->timed[i].sum_ns);
     }
-    uint64_t gap_us = read(&s->loop_gap_max_us);
-    out->loop_gap_max_us = gap_us > out->loop_gap_max_us ? gap_us : out->loop_gap_max_us;
 }
 
 const char *stats_name(enum tracker_counter counter)

@@ -78,7 +78,8 @@ struct histogram {
 struct stats_block {
     _Alignas(64) _Atomic uint64_t counters[TRACKER_COUNTER_COUNT];
     struct histogram timed[TIMED_COUNT];
-    _Atomic uint64_t loop_gap_max_us; /* longest time between two turns of the worker's loop */
+    /* The longest turn of the worker's loop: since the window began, and in the one before. */
+    _Atomic uint64_t loop_gap_us[2];
 };
 
 /* Plain numbers, added up over all workers. */
@@ -89,7 +90,6 @@ struct stats_totals {
         uint64_t sum_ns;
         uint64_t count;
     } timed[TIMED_COUNT];
-    uint64_t loop_gap_max_us;
 };
 
 /* By the block's own worker only: a relaxed load and store, no locked instruction. */
@@ -105,6 +105,12 @@ static inline void stats_count(struct stats_block *s, enum tracker_counter count
 }
 
 void stats_time(struct stats_block *s, enum tracker_timed what, uint64_t ns);
+
+/* A turn of the loop took so long without a look at the sockets. By the block's own worker. */
+void stats_loop_gap(struct stats_block *s, uint64_t us);
+/* Begins a new window, so that a long gap is forgotten after two. By the block's own worker. */
+void stats_loop_gap_window(struct stats_block *s);
+uint64_t stats_loop_gap_max_us(const struct stats_block *s);
 
 /* Adds s to out, which the caller zeroed before the first. */
 void stats_sum(struct stats_totals *out, const struct stats_block *s);

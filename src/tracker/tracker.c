@@ -505,6 +505,15 @@ void tracker_stats(struct tracker *t, struct stats_totals *out)
     }
 }
 
+size_t tracker_loop_gaps(const struct tracker *t, uint64_t *gaps_us, size_t cap)
+{
+    size_t n = t->n_workers < cap ? t->n_workers : cap;
+    for (size_t i = 0; i < n; i++) {
+        gaps_us[i] = stats_loop_gap_max_us(&t->workers[i]->stats);
+    }
+    return n;
+}
+
 size_t tracker_list(struct tracker *t, struct torrent_cursor *cursor, struct torrent_row *rows,
                     size_t cap)
 {

@@ -183,6 +183,8 @@ struct tracker_totals {
 
 void tracker_totals(struct tracker *t, struct tracker_totals *out);
 void tracker_stats(struct tracker *t, struct stats_totals *out);
+/* The longest gap of each worker's loop lately (stats.h), of at most cap; returns how many. */
+size_t tracker_loop_gaps(const struct tracker *t, uint64_t *gaps_us, size_t cap);
 
 struct torrent_row {
     struct infohash info_hash;

@@ -32,7 +32,8 @@
 
 enum {
     HOUSEKEEPING_MS = 1000,
-    SWEEP_SLICE_MS = 100,        /* between two slices of one round */
+    LOOP_GAP_WINDOW_MS = 60000,  /* the longest turn is that of the last one or two of these */
+    SWEEP_SLICE_MS = 25,         /* between two slices of one round */
     SWEEP_ROUND_MIN_MS = 250,    /* between two rounds, for peer timeouts of a second ... */
     SWEEP_ROUND_MAX_MS = 15000,  /* ... and of hours */
     SWEEP_ROUNDS_PER_TIMEOUT = 4 /* a silent peer stays at most a quarter longer than it may */
@@ -50,8 +51,9 @@ struct worker {
     uv_async_t stop;
     uv_timer_t timer;
     uv_prepare_t before_poll;
-    uv_check_t after_poll;
-    uint64_t turn_began_us;
+    uint64_t polled_ns; /* clock when the loop was about to poll last; 0: never */
+    uint64_t waited_ns; /* in all polls, as of then */
+    uint64_t next_window_ms;
     uint64_t next_round_ms; /* worker 0: when the next sweep round begins */
     struct udp_front *udp_front;
     struct udp_socket **udp;
@@ -100,6 +102,10 @@ static void on_timer(uv_timer_t *timer)
     struct worker *w = container_of(timer, struct worker, timer);
     uint64_t next_ms = HOUSEKEEPING_MS;
     take_send_failures(w);
+    if (uv_now(&w->loop) >= w->next_window_ms) {
+        stats_loop_gap_window(w->stats);
+        w->next_window_ms = uv_now(&w->loop) + LOOP_GAP_WINDOW_MS;
+    }
     if (w->index == 0) {
         uint64_t sweep_ms = sweep(w);
         next_ms = sweep_ms < next_ms ? sweep_ms : next_ms;
@@ -107,25 +113,19 @@ static void on_timer(uv_timer_t *timer)
     ASSERT(uv_timer_start(timer, on_timer, next_ms, 0) == 0);
 }
 
-/* A turn begins when the poll returns; libuv then sets its clock, and calls us behind the sockets'
- * callbacks. That clock has whole milliseconds only: what is measured is that much too short at
- * most, never a false alarm. */
-static void on_after_poll(uv_check_t *check)
-{
-    struct worker *w = container_of(check, struct worker, after_poll);
-    w->turn_began_us = (uv_now(&w->loop) + 1) * 1000;
-}
-
-/* Timers have run as well. */
+/* What a turn took, from poll to poll, less what the poll itself waited. */
 static void on_before_poll(uv_prepare_t *prepare)
 {
     struct worker *w = container_of(prepare, struct worker, before_poll);
-    uint64_t now_us = worker_clock_us();
-    uint64_t gap_us = now_us > w->turn_began_us ? now_us - w->turn_began_us : 0;
-    if (w->turn_began_us != 0 &&
-        gap_us > atomic_load_explicit(&w->stats->loop_gap_max_us, memory_order_relaxed)) {
-        atomic_store_explicit(&w->stats->loop_gap_max_us, gap_us, memory_order_relaxed);
+    uint64_t now_ns = worker_clock_ns();
+    uint64_t waited_ns = uv_metrics_idle_time(&w->loop);
+    uint64_t turn_ns = now_ns - w->polled_ns;
+    uint64_t of_it_ns = waited_ns - w->waited_ns;
+    if (w->polled_ns != 0 && turn_ns > of_it_ns) {
+        stats_loop_gap(w->stats, (turn_ns - of_it_ns) / 1000);
     }
+    w->polled_ns = now_ns;
+    w->waited_ns = waited_ns;
 }
 
 /* ---- stopping ---------------------------------------------------------------------------- */
@@ -150,7 +150,6 @@ static void shut(struct worker *w)
     uv_close((uv_handle_t *)&w->stop, NULL);
     uv_close((uv_handle_t *)&w->timer, NULL);
     uv_close((uv_handle_t *)&w->before_poll, NULL);
-    uv_close((uv_handle_t *)&w->after_poll, NULL);
 }
 
 static void on_stop(uv_async_t *async)
@@ -237,10 +236,9 @@ static void init_handles(struct worker *w)
     /* None of these can fail: they touch memory only. */
     ASSERT(uv_timer_init(&w->loop, &w->timer) == 0);
     ASSERT(uv_prepare_init(&w->loop, &w->before_poll) == 0);
-    ASSERT(uv_check_init(&w->loop, &w->after_poll) == 0);
+    ASSERT(uv_loop_configure(&w->loop, UV_METRICS_IDLE_TIME) == 0);
     ASSERT(uv_timer_start(&w->timer, on_timer, SWEEP_SLICE_MS, 0) == 0);
     ASSERT(uv_prepare_start(&w->before_poll, on_before_poll) == 0);
-    ASSERT(uv_check_start(&w->after_poll, on_after_poll) == 0);
 }
 
 int worker_open(struct worker **out, const struct worker_options *options,

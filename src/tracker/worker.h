@@ -3,7 +3,8 @@
  * Life      worker_open (all of it, no thread yet) -> worker_start -> worker_stop (asks) ->
  *           worker_free (waits). A worker that never started is freed just the same.
  * Turns     a timer gathers the sockets' send failures, and in worker 0 sweeps silent peers out in
- *           slices of WORKER_SWEEP_BUDGET_US.
+ *           slices of WORKER_SWEEP_BUDGET_US. How long a turn kept the sockets waiting at most is
+ *           in the worker's stats.
  */
 #ifndef TRACKER_WORKER_H
 #define TRACKER_WORKER_H
@@ -17,7 +18,7 @@
 #include "tracker/http_front.h"
 #include "tracker/tracker.h"
 
-enum { WORKER_SWEEP_BUDGET_US = 2000 };
+enum { WORKER_SWEEP_BUDGET_US = 500 };
 
 struct worker;
 

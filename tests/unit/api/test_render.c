@@ -204,7 +204,8 @@ static void test_stats(void **state)
 /* Each counter must be shown once, under a metric that has HELP and TYPE in front of it. */
 static void test_metrics_show_every_counter(void **state)
 {
-    struct metrics m = {.version = "0.0.0", .started_unix_s = 1};
+    struct metrics m = {
+        .version = "0.0.0", .started_unix_s = 1, .loop_gaps_us = {1500, 250}, .n_workers = 2};
     struct buf b;
     (void)state;
     for (size_t i = 0; i < TRACKER_COUNTER_COUNT; i++) {
@@ -239,6 +240,8 @@ static void test_metrics_show_every_counter(void **state)
     assert_non_null(strstr(text, line));
     (void)snprintf(line, sizeof line, "rookery_request_duration_seconds_count{%s} 8\n", label);
     assert_non_null(strstr(text, line));
+    assert_non_null(strstr(text, "\nrookery_loop_gap_max_seconds{worker=\"0\"} 0.001500\n"));
+    assert_non_null(strstr(text, "\nrookery_loop_gap_max_seconds{worker=\"1\"} 0.000250\n"));
     /* Every sample's metric was announced before. */
     char type[128];
     for (const char *at = text; *at != '\0'; at = strchr(at, '\n') + 1) {
@@ -265,7 +268,7 @@ static void test_metrics_show_every_counter(void **state)
 
 static void test_metrics_as_json(void **state)
 {
-    struct metrics m = {.version = "0.0.0", .started_unix_s = 1};
+    struct metrics m = {.version = "0.0.0", .started_unix_s = 1, .n_workers = 1};
     struct buf b;
     (void)state;
     m.totals.peers6 = 9;

@@ -23,18 +23,15 @@ static void blocks_add_up(void **state)
     (void)state;
     struct stats_block *a = block_new();
     struct stats_block *b = block_new();
-    struct stats_totals totals = {.loop_gap_max_us = 0};
+    struct stats_totals totals = {.counters = {0}};
     stats_count(a, COUNT_udp4_connects);
     stats_add(a, COUNT_peers_sent, 30);
     stats_add(b, COUNT_peers_sent, 12);
-    atomic_store(&a->loop_gap_max_us, 700);
-    atomic_store(&b->loop_gap_max_us, 900);
     stats_sum(&totals, a);
     stats_sum(&totals, b);
     assert_int_equal(totals.counters[COUNT_udp4_connects], 1);
     assert_int_equal(totals.counters[COUNT_peers_sent], 42);
     assert_int_equal(totals.counters[COUNT_completed], 0);
-    assert_int_equal(totals.loop_gap_max_us, 900);
     free(a);
     free(b);
 }
@@ -58,7 +55,7 @@ static void a_time_falls_into_its_bucket(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct stats_block *s = block_new();
-        struct stats_totals totals = {.loop_gap_max_us = 0};
+        struct stats_totals totals = {.counters = {0}};
         stats_time(s, TIMED_UDP_ANNOUNCE, rows[i].ns);
         stats_sum(&totals, s);
         assert_int_equal(totals.timed[TIMED_UDP_ANNOUNCE].buckets[rows[i].bucket], 1);
@@ -67,6 +64,24 @@ static void a_time_falls_into_its_bucket(void **state)
         assert_int_equal(totals.timed[TIMED_UDP_SCRAPE].count, 0);
         free(s);
     }
+}
+
+static void a_gap_is_remembered_for_two_windows(void **state)
+{
+    (void)state;
+    struct stats_block *s = block_new();
+    assert_int_equal(stats_loop_gap_max_us(s), 0);
+    stats_loop_gap(s, 700);
+    stats_loop_gap(s, 300);
+    assert_int_equal(stats_loop_gap_max_us(s), 700);
+    stats_loop_gap_window(s);
+    stats_loop_gap(s, 200);
+    assert_int_equal(stats_loop_gap_max_us(s), 700);
+    stats_loop_gap_window(s);
+    assert_int_equal(stats_loop_gap_max_us(s), 200);
+    stats_loop_gap_window(s);
+    assert_int_equal(stats_loop_gap_max_us(s), 0);
+    free(s);
 }
 
 static void every_counter_has_a_name_and_a_help(void **state)
@@ -84,6 +99,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_add_up),
         cmocka_unit_test(a_time_falls_into_its_bucket),
+        cmocka_unit_test(a_gap_is_remembered_for_two_windows),
         cmocka_unit_test(every_counter_has_a_name_and_a_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
