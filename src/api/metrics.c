@@ -7,6 +7,7 @@
 
 #include "api/metrics_out.h"
 #include "store/store.h"
+#include "tracker/workers.h"
 
 #include "base/banned.h"
 
@@ -272,6 +273,14 @@ static uint64_t cpu_ms(void)
            (uint64_t)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1000;
 }
 
+/* The tracker has a handle more than it has loops. */
+static size_t loop_gaps(const struct api_parts *parts, uint64_t gaps_us[METRICS_WORKERS_MAX])
+{
+    size_t n = workers_count(parts->cfg);
+    return tracker_loop_gaps(parts->tracker, gaps_us,
+                             n < METRICS_WORKERS_MAX ? n : METRICS_WORKERS_MAX);
+}
+
 void metrics_answer(struct call *c, bool json)
 {
     const struct api_env *env = c->env;
@@ -288,7 +297,7 @@ void metrics_answer(struct call *c, bool json)
     }
     tracker_totals(env->parts.tracker, &m.totals);
     tracker_stats(env->parts.tracker, &m.stats);
-    m.n_workers = tracker_loop_gaps(env->parts.tracker, m.loop_gaps_us, METRICS_WORKERS_MAX);
+    m.n_workers = loop_gaps(&env->parts, m.loop_gaps_us);
     http_stats(env->http, &m.http);
     auth_stats(env->auth, &m.auth);
     sio_http_stats(env->socketio, &m.socketio);

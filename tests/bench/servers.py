@@ -88,6 +88,10 @@ class Server:
         self.processes = []
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def resident_bytes(self):
+        pages = pathlib.Path(f"/proc/{self.udp.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def wait_for(self, ready, process, log):
         """Until ready() is true. Trackers tell of their start by a file or an open port: there is
         nothing to block on, so look again and again."""

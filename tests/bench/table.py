@@ -89,6 +89,7 @@ class Table:
             print("| " + " | ".join(cells) + " |")
             self.compare_peers(row)
         self.print_memory(columns)
+        self.print_remaining(columns)
         print("\n" + "\n".join(self.notes) if self.notes else "", end="\n\n")
         print("\n".join(machine(self.bench)))
 
@@ -104,6 +105,22 @@ class Table:
             cells = [self.bench.memory.get((swarm, name)) for name, _ in columns]
             texts = ["–" if cell is None else f"{cell:.0f}" for cell in cells]
             print(f"| {swarm} | " + " | ".join(texts) + " |")
+
+
+    def print_remaining(self, columns):
+        remaining = self.bench.remaining
+        swarms = sorted({swarm for swarm, _ in remaining}, reverse=True)
+        columns = [column for column in columns if column[0] != "bare"]
+        if not swarms:
+            return
+        print("\nResident memory after nine of ten peers have stopped, bytes a peer that remains,")
+        print("and what it is when only those were ever there.\n")
+        print("| peers a torrent | " + " | ".join(title for _, title in columns) + " |")
+        print("| --- |" + " --- |" * len(columns))
+        for swarm in swarms:
+            cells = [remaining.get((swarm, name)) for name, _ in columns]
+            texts = ["–" if cell is None else f"{cell[0]:.0f} / {cell[1]:.0f}" for cell in cells]
+            print(f"| {swarm[0]}, then {swarm[1]} | " + " | ".join(texts) + " |")
 
 
 def machine(bench):

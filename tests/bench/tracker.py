@@ -16,12 +16,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 from servers import Bare, BenchError, OpenTracker, Rookery
 from table import Table
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOST_SHARE_MAX = 0.001
+REMAIN = 10  # of so many peers one stays when memory that is given back is measured
+SETTLE_S = 17  # a round of Rookery's sweep and what it takes
 
 
 @dataclasses.dataclass
@@ -71,6 +74,7 @@ ROWS = [
     ),
     Row("udp-announce-30-1", "one-torrent", "udp-announce", "UDP announce, numwant 30"),
     Row("udp-announce-74-1", "one-torrent", "udp-announce", "UDP announce, numwant 74", numwant=74),
+    Row("memory-100", "many-peers", "", "memory", only_memory=True),
     Row("memory-10", "ten-peers", "", "memory", only_memory=True),
 ]
 
@@ -110,6 +114,7 @@ class Bench:
         self.data = data_sets(options.quick)
         self.results = []  # one dict a run: row, tracker, round and what bench_tracker printed
         self.memory = {}  # (peers a torrent, tracker) -> bytes a peer
+        self.remaining = {}  # (peers a torrent before and after, tracker) -> bytes a peer, fresh
         self.problems = []
 
     def tool(self, name):
@@ -173,6 +178,7 @@ class Bench:
         parts = [(0, data.peers)]
         if data.key == "many-torrents":
             parts = [(0, data.torrents), (data.torrents, data.peers - data.torrents)]
+        before = None
         for first, n in parts:
             say(f"  {server.title}: {count(n, 'peer')} announce")
             arguments = [*common, "--first", first, "--count", n]
@@ -180,14 +186,38 @@ class Bench:
             self.check(server, "fill", result)
             if first == 0 and data.key != "one-torrent":
                 self.memory[n // data.torrents, server.name] = result["resident_per_peer"]
+            before = result["resident_before"] if before is None else before
+        return before
+
+    def leave(self, servers, data, before):
+        """Nine of ten peers of each torrent stop; what stays resident, beside what the same tracker
+        needs that never had more. before: resident bytes of each server when it was empty."""
+        remain = data.peers // REMAIN
+        fresh = DataSet(data.key, data.torrents, remain)
+        for server in servers:
+            say(f"  {server.title}: {count(data.peers - remain, 'peer')} leave")
+            arguments = ["--numwant", 1, "--event", "stopped"]
+            arguments += ["--first", remain, "--count", data.peers - remain]
+            result = self.load(server, data, "udp-fill", arguments)
+            self.check(server, "leave", result)
+        time.sleep(SETTLE_S)
+        stayed = [server.resident_bytes() - before[server.name] for server in servers]
+        for server, bytes_ in zip(servers, stayed):
+            server.stop()
+            with server:
+                again = self.load(
+                    server, fresh, "udp-fill", ["--numwant", 1, "--event", "started"]
+                )
+            swarm = data.peers // data.torrents, remain // data.torrents
+            self.remaining[swarm, server.name] = bytes_ / remain, again["resident_per_peer"]
 
     def run_data_set(self, data, rows):
         say(f"{data.text}")
         with contextlib.ExitStack() as stack:
             servers = [stack.enter_context(server) for server in self.servers(data)]
-            for server in servers:
-                if not server.foreign_peers:
-                    self.fill(server, data)
+            trackers = [server for server in servers if not server.foreign_peers]
+            before = {server.name: self.fill(server, data) for server in trackers}
+            shrinks = any(row.only_memory for row in rows)
             rows = [row for row in rows if not row.only_memory]
             for number in range(self.options.rounds if rows else 0):
                 say(f"  round {number + 1} of {self.options.rounds}")
@@ -196,6 +226,8 @@ class Bench:
                     turn = number % len(servers)
                     for server in servers[turn:] + servers[:turn]:
                         self.measure(server, data, row, number)
+            if shrinks:
+                self.leave(trackers, data, before)
 
     def measure(self, server, data, row, number):
         numwant = row.bare_peers or row.numwant if server.foreign_peers else row.numwant
