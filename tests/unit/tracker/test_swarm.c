@@ -221,6 +221,70 @@ static void memory_stays_in_its_budget(void **state)
     }
 }
 
+enum { MANY = 6000, MANY_PEERS = 300000 };
+
+/* Peer i of MANY torrents, for every i that is kept. */
+static void announce_kept(struct tracker *t, const uint8_t *kept, bool kept_now,
+                          enum announce_event event)
+{
+    for (uint32_t i = 0; i < MANY_PEERS; i++) {
+        if (kept[i] == kept_now) {
+            struct infohash hash;
+            struct rng rng = {.state = (uint64_t)(i % MANY) << 32};
+            uint64_t r[3] = {rng_next(&rng), rng_next(&rng), rng_next(&rng)};
+            memcpy(&hash, r, sizeof hash);
+            struct announce_req req = req_n(&hash, i, 5);
+            req.from = addr_n(i, i % 5 == 0);
+            req.numwant = 0;
+            req.event = event;
+            assert_int_equal(ask(t, 0, at_s(1000), &req, &a), 0);
+        }
+    }
+}
+
+static size_t memory_len(struct tracker *t)
+{
+    struct tracker_totals totals;
+    tracker_totals(t, &totals);
+    return totals.memory_len;
+}
+
+/* Nine of ten peers go at random: not a slab is empty then, but the sweep puts together what is
+ * left. */
+static void memory_of_the_gone_comes_back(void **state)
+{
+    static uint8_t kept[MANY_PEERS];
+    struct tracker *t = tracker_new(&public_cfg, 1, at_s(1000));
+    struct tracker *fresh = tracker_new(&public_cfg, 1, at_s(1000));
+    struct tracker_totals totals[2];
+    struct rng rng = {23};
+    (void)state;
+    for (uint32_t i = 0; i < MANY_PEERS; i++) {
+        kept[i] = rng_below(&rng, 10) == 0;
+    }
+    announce_kept(t, kept, false, EVENT_NONE);
+    announce_kept(t, kept, true, EVENT_NONE);
+    announce_kept(t, kept, false, EVENT_STOPPED);
+    announce_kept(fresh, kept, true, EVENT_NONE);
+    struct tracker_worker *w = tracker_worker(t, 0);
+    for (int rounds = 0; rounds < 3;) {
+        tracker_begin(w, at_s(1001));
+        rounds += tracker_sweep(w, 0, stopped_clock);
+        tracker_end(w);
+    }
+    tracker_totals(t, &totals[0]);
+    tracker_totals(fresh, &totals[1]);
+    assert_int_equal(totals[0].peers4, totals[1].peers4);
+    assert_int_equal(totals[0].peers6, totals[1].peers6);
+    print_message("%zu bytes, fresh %zu\n", memory_len(t), memory_len(fresh));
+    assert_true(memory_len(t) < memory_len(fresh) * 5 / 4);
+    announce_kept(t, kept, true, EVENT_STOPPED); /* everybody is found where he moved to */
+    tracker_totals(t, &totals[0]);
+    assert_int_equal(totals[0].torrents + totals[0].peers4 + totals[0].peers6, 0);
+    tracker_free(t);
+    tracker_free(fresh);
+}
+
 /* ---- sweeping under changes --------------------------------------------------------------------
  */
 
@@ -286,6 +350,7 @@ int main(void)
         cmocka_unit_test(small_swarms_are_given_whole),
         cmocka_unit_test(a_swarm_survives_growing_and_shrinking),
         cmocka_unit_test(memory_stays_in_its_budget),
+        cmocka_unit_test(memory_of_the_gone_comes_back),
         cmocka_unit_test(a_giant_swarm_is_swept_in_steps),
         cmocka_unit_test(what_moves_past_the_sweep_goes_a_round_later),
     };
