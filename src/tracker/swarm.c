@@ -21,7 +21,7 @@
 #include "base/banned.h"
 
 enum {
-    SWEEP_PEERS = 512,    /* one step looks at so many peers */
+    SWEEP_PEERS = 128,    /* one step looks at so many peers */
     SWEEP_SWARM_COST = 4, /* a swarm costs as much as so many peers */
     SETTLE_COST = 16,     /* and so does a block that is perhaps to be moved */
 };

@@ -90,7 +90,7 @@ struct swarms_swept {
     uint64_t forgotten; /* peers of torrents that keep refused */
 };
 
-/* A small step of the sweep (at most a few hundred peers under one lock). keep may be NULL. Adds
+/* A small step of the sweep (at most a hundred peers or so under one lock). keep may be NULL. Adds
  * to *out. Returns true at the end of a round. */
 bool swarms_sweep(struct swarms *s, uint32_t cutoff_s, swarms_keep keep, void *ctx,
                   struct swarms_swept *out);
