@@ -35,6 +35,8 @@ static struct fault_answer answer_of(enum add_fault fault)
         return (struct fault_answer){403, "access.denied", NULL};
     case ADD_UNREACHABLE:
         return (struct fault_answer){502, "upload.fetch", NULL};
+    case ADD_NO_SESSION:
+        return (struct fault_answer){404, "session.notfound", "session not found"};
     case ADD_AWAY:
         return (struct fault_answer){503, "unavailable", NULL};
     case ADD_BROKEN:

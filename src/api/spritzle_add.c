@@ -200,6 +200,7 @@ static int status_of(enum add_fault fault)
         return 502;
     case ADD_AWAY:
         return 503;
+    case ADD_NO_SESSION: /* the one that is always there */
     case ADD_BROKEN:
         break;
     }

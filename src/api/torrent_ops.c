@@ -60,6 +60,7 @@ static struct torrent_result client_fault(int status, const struct err *e, bool 
     case ERR_INVALID:
         return fault(ADD_BAD_PATH, why);
     case ERR_NOT_FOUND:
+        return fault(ADD_NO_SESSION, why);
     case ERR_NO_SPACE:
     case ERR_SYSTEM:
         return fault(committing ? ADD_BROKEN : ADD_BAD_PATH, why);

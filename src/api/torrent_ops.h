@@ -28,6 +28,7 @@ enum add_fault {
     ADD_NOT_THERE,   /* answered, but not with a torrent */
     ADD_PATH_DENIED, /* outside of client.allowed_dirs */
     ADD_BAD_PATH,    /* cannot be made or used */
+    ADD_NO_SESSION,  /* options.session is not there, or leaving */
     ADD_AWAY,        /* database or client: later, perhaps */
     ADD_BROKEN,      /* an error of the server */
 };

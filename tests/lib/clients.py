@@ -281,7 +281,6 @@ class Rookery:
             "client": {"listen": [f"[{ip}]:0" if ":" in ip else f"{ip}:0"], "download_dir": str(downloads),
                        "announce_to_own_tracker": False},
             "tracker": {"udp": [], "http": []}, "log": {"level": "debug"}}, config or {}))
-        self.port = int(self.server.ready["client"][0].rsplit(":", 1)[1])
         if how == "file":
             headers, body = http.multipart(("torrent_file", "a.torrent", torrent.metainfo))
         else:
@@ -292,6 +291,11 @@ class Rookery:
                                  headers=headers)
         assert answer.status == 200, answer
         assert answer.json()["infohash"] == torrent.info_hash.hex()
+
+    @property
+    def port(self):
+        """Of its last start."""
+        return int(self.server.ready["client"][0].rsplit(":", 1)[1])
 
     @property
     def path(self):

@@ -156,6 +156,7 @@ static void test_what_the_client_says_of_adds(void **state)
         {ERR_MALFORMED, 400, FAILED("upload.invalid", TEXT)},
         {ERR_DENIED, 403, FAILED("access.denied", "access denied")},
         {ERR_INVALID, 400, FAILED("upload.savepath", TEXT)},
+        {ERR_NOT_FOUND, 404, FAILED("session.notfound", "session not found")},
         {ERR_UNAVAILABLE, 503, FAILED("unavailable", TEXT)},
         {ERR_DATABASE, 500, FAILED("internal", TEXT)},
     };

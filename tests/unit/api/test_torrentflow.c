@@ -200,7 +200,7 @@ static void test_what_the_client_refuses(void **state)
     } cases[] = {
         {ERR_MALFORMED, 400, 400}, {ERR_LIMIT, 400, 503},       {ERR_DENIED, 403, 403},
         {ERR_INVALID, 400, 400},   {ERR_SYSTEM, 400, 500},      {ERR_NO_SPACE, 400, 500},
-        {ERR_NOT_FOUND, 400, 500}, {ERR_UNAVAILABLE, 503, 503}, {ERR_TIMEOUT, 503, 503},
+        {ERR_NOT_FOUND, 500, 500}, {ERR_UNAVAILABLE, 503, 503}, {ERR_TIMEOUT, 503, 503},
         {ERR_DATABASE, 500, 500},  {ERR_CANCELED, 503, 503},
     };
     struct fixture *f = start(state);
