@@ -29,24 +29,18 @@ enum {
 struct swarms *swarms_new(const struct swarms_cfg *cfg)
 {
     struct swarms *s = aligned_alloc(_Alignof(struct swarms), sizeof *s);
-    pthread_mutexattr_t attr;
     ASSERT(s != NULL);
     memset(s, 0, sizeof *s);
     s->cfg = *cfg;
-    /* Held for a microsecond, so waiting on the processor first is worth it. */
-    ASSERT(pthread_mutexattr_init(&attr) == 0);
-    ASSERT(pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP) == 0);
     for (size_t i = 0; i < SWARM_MEMORIES; i++) {
         swarm_memory_init(&s->memories[i]);
     }
     for (size_t i = 0; i < SWARM_SHARDS; i++) {
         struct shard *sh = &s->shard[i];
         struct swarm_memory *memory = &s->memories[i * SWARM_MEMORIES / SWARM_SHARDS];
-        ASSERT(pthread_mutex_init(&sh->lock, &attr) == 0);
         swarm_array_init(&sh->array, memory, &cfg->seed);
         sh->index.memory = memory;
     }
-    pthread_mutexattr_destroy(&attr);
     return s;
 }
 
@@ -61,7 +55,6 @@ void swarms_free(struct swarms *s)
         swarm_table_release(&sh->index);
         swarm_counts_release(&sh->resting);
         swarm_counts_release(&sh->untaken);
-        pthread_mutex_destroy(&sh->lock);
     }
     for (size_t i = 0; i < SWARM_MEMORIES; i++) {
         swarm_memory_release(&s->memories[i]);

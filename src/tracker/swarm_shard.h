@@ -9,19 +9,19 @@
 #ifndef TRACKER_SWARM_SHARD_H
 #define TRACKER_SWARM_SHARD_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
 #include "tracker/swarm.h"
 #include "tracker/swarm_array.h"
+#include "tracker/swarm_lock.h"
 #include "tracker/swarm_memory.h"
 #include "tracker/swarm_table.h"
 
 enum { SWARM_MEMORIES = 8 }; /* each for as many shards as the others */
 
 struct shard {
-    _Alignas(64) pthread_mutex_t lock;
+    _Alignas(64) struct swarm_lock lock;
     struct swarm_table index; /* by info-hash; its prefetch needs no lock */
     uint64_t seeders;
     uint64_t peers[2];           /* IPv4, IPv6 */
@@ -76,12 +76,12 @@ static inline uint32_t shard_find(const struct shard *sh, const struct infohash 
 
 static inline void shard_lock(struct shard *sh)
 {
-    (void)pthread_mutex_lock(&sh->lock); /* fails only for locks that were not made by us */
+    swarm_lock_take(&sh->lock);
 }
 
 static inline void shard_unlock(struct shard *sh)
 {
-    (void)pthread_mutex_unlock(&sh->lock);
+    swarm_lock_release(&sh->lock);
 }
 
 static inline struct scrape_counts swarm_counts_of(const struct swarm *m)

@@ -44,7 +44,7 @@ LIBRARIES = [
 
 # No sockets, no files, no clock: all that pure code may have of the system.
 PURE = {"proto", "tracker core", "client core"}
-PURE_HEADERS = {"assert.h", "ctype.h", "inttypes.h", "limits.h", "pthread.h", "stdarg.h",
+PURE_HEADERS = {"assert.h", "ctype.h", "inttypes.h", "limits.h", "pthread.h", "sched.h", "stdarg.h",
                 "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h",
                 "string.h", "strings.h", "sys/types.h", "sys/uio.h"}
 BASE_HEADERS = PURE_HEADERS | {"arpa/inet.h", "errno.h", "netinet/in.h", "sys/socket.h",
