@@ -224,15 +224,19 @@ static bool shard_remove_peer(struct swarms *s, struct shard *sh, uint32_t at, b
 /* ---- announce ------------------------------------------------------------------------------ */
 
 struct visitor {
+    struct shard *shard;
     bool v6;
+    bool stale; /* swarm and peer are to be found again */
     uint8_t wire[COMPACT6_LEN];
     uint32_t hash;  /* of the torrent */
     uint32_t swarm; /* SWARM_TABLE_NONE: there is none */
     uint32_t peer;  /* SWARM_TABLE_NONE: not in it */
+    struct swarm_table_probe probe;
 };
 
-static int add(struct swarms *s, struct shard *sh, const struct swarm_visit *v, struct visitor *at)
+static int add(struct swarms *s, const struct swarm_visit *v, struct visitor *at)
 {
+    struct shard *sh = at->shard;
     const struct announce_req *req = v->req;
     const struct peer_cold cold = {
         .peer_id = req->peer_id,
@@ -267,9 +271,9 @@ static int add(struct swarms *s, struct shard *sh, const struct swarm_visit *v, 
 }
 
 /* Returns whether a completed download was counted. */
-static bool update(struct swarms *s, struct shard *sh, const struct swarm_visit *v,
-                   struct visitor *at)
+static bool update(struct swarms *s, const struct swarm_visit *v, struct visitor *at)
 {
+    struct shard *sh = at->shard;
     const struct announce_req *req = v->req;
     struct swarm *m = swarm_array_at(&sh->array, at->swarm);
     struct peers *f = &m->family[at->v6];
@@ -304,7 +308,8 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
 
 /* How many of each family: in proportion to what there is, rounded at random so that a peer of
  * either family is equally likely; what one cannot fill the other may. */
-static void split(const struct swarm_visit *v, const uint32_t have[2], uint32_t k[2])
+static void split(const struct swarm_visit *v, const uint32_t have[2], struct rng *rng,
+                  uint32_t k[2])
 {
     uint32_t room[2] = {min_u32(have[0], v->room->cap4), min_u32(have[1], v->room->cap6)};
     uint64_t both = (uint64_t)have[0] + have[1];
@@ -314,16 +319,16 @@ static void split(const struct swarm_visit *v, const uint32_t have[2], uint32_t 
     } else {
         uint64_t share = (uint64_t)want * have[0];
         uint32_t rest_of = (uint32_t)(share % both);
-        k[0] = (uint32_t)(share / both) + (rng_next(v->rng) % both < rest_of);
+        k[0] = (uint32_t)(share / both) + (rng_next(rng) % both < rest_of);
         k[0] = min_u32(k[0], room[0]);
     }
     k[1] = min_u32(want - k[0], room[1]);
     k[0] = min_u32(want - k[1], room[0]);
 }
 
-static void choose(const struct swarm_visit *v, const struct swarm *m, const struct visitor *at,
-                   struct swarm_answer *out)
+static void choose(struct swarm_visit *v, const struct visitor *at, struct rng *rng)
 {
+    const struct swarm *m = swarm_array_at(&at->shard->array, at->swarm);
     const struct peer_room *room = v->room;
     struct peers_range ranges[2];
     uint32_t have[2];
@@ -337,80 +342,156 @@ static void choose(const struct swarm_visit *v, const struct swarm *m, const str
         ranges[v6] = swarm_array_range(&m->family[v6], v6 == 1, v->req->left == 0, self);
         have[v6] = wanted ? peers_range_count(&ranges[v6]) : 0;
     }
-    split(v, have, k);
+    split(v, have, rng, k);
     if (k[0] > 0) {
-        swarm_array_choose(&ranges[0], k[0], v->rng, room->peers4, room->ids4);
+        swarm_array_choose(&ranges[0], k[0], rng, room->peers4, room->ids4);
     }
     if (k[1] > 0) {
-        swarm_array_choose(&ranges[1], k[1], v->rng, room->peers6, room->ids6);
+        swarm_array_choose(&ranges[1], k[1], rng, room->peers6, room->ids6);
     }
-    out->n4 = k[0];
-    out->n6 = k[1];
+    v->answer.n4 = k[0];
+    v->answer.n6 = k[1];
 }
 
-int swarms_announce(struct swarms *s, const struct swarm_visit *v, struct swarm_answer *out)
+static const struct peers *peers_of(const struct visitor *at)
 {
-    const struct announce_req *req = v->req;
-    struct shard *sh = shard_of(s, &req->info_hash);
-    struct visitor at = {.v6 = v->identity.addr.v6, .peer = SWARM_TABLE_NONE};
-    int status = 0;
-    *out = (struct swarm_answer){.n4 = 0};
-    at.hash = hash_infohash(&s->cfg.seed, &req->info_hash);
-    compact_write(at.wire, &v->identity);
-    shard_lock(sh);
-    at.swarm = shard_find(sh, &req->info_hash, at.hash);
-    if (at.swarm != SWARM_TABLE_NONE) {
-        const struct peers *f = &swarm_array_at(&sh->array, at.swarm)->family[at.v6];
-        at.peer = swarm_array_find_peer(&sh->array, f, at.v6, at.wire);
-    }
-    if (req->event == EVENT_STOPPED) {
-        if (at.peer != SWARM_TABLE_NONE) {
-            out->removed = true;
-            if (shard_remove_peer(s, sh, at.swarm, at.v6, at.peer)) {
-                at.swarm = SWARM_TABLE_NONE;
-            }
-        }
-    } else if (at.peer != SWARM_TABLE_NONE) {
-        out->completed = update(s, sh, v, &at);
-    } else {
-        status = add(s, sh, v, &at);
-        out->added = status == 0;
-    }
-    out->counts = shard_counts(sh, &s->cfg.seed, &req->info_hash, at.swarm);
-    if (at.swarm != SWARM_TABLE_NONE && req->event != EVENT_STOPPED) {
-        choose(v, swarm_array_at(&sh->array, at.swarm), &at, out);
-    }
-    shard_unlock(sh);
-    return status;
+    return &swarm_array_at(&at->shard->array, at->swarm)->family[at->v6];
 }
 
-/* ---- prefetch, forget ----------------------------------------------------------------------- */
-
-void swarms_prefetch(struct swarms *s, const struct infohash *hash, enum swarms_prefetch_step step)
+static void find(const struct swarm_visit *v, struct visitor *at)
 {
-    struct shard *sh = shard_of(s, hash);
-    switch (step) {
-    case PREFETCH_SHARD:
-        __builtin_prefetch(sh, 1);
-        __builtin_prefetch(&sh->index);
-        break;
-    case PREFETCH_SLOT:
-        swarm_table_prefetch(&sh->index, hash_infohash(&s->cfg.seed, hash));
-        break;
-    case PREFETCH_SWARM:
-        shard_lock(sh);
-        {
-            struct swarm_table_probe probe;
-            uint32_t h = hash_infohash(&s->cfg.seed, hash);
-            uint32_t at = swarm_table_find(&sh->index, h, &probe);
-            if (at != SWARM_TABLE_NONE) {
-                __builtin_prefetch(swarm_array_at(&sh->array, at), 1);
-            }
-        }
-        shard_unlock(sh);
-        break;
+    at->swarm = shard_find(at->shard, &v->req->info_hash, at->hash);
+    at->peer = SWARM_TABLE_NONE;
+    if (at->swarm != SWARM_TABLE_NONE) {
+        at->peer = swarm_array_find_peer(&at->shard->array, peers_of(at), at->v6, at->wire);
+    }
+    at->stale = false;
+}
+
+/* As find, for the rest of what find_together has begun. */
+static void find_peer(struct visitor *at)
+{
+    at->peer = SWARM_TABLE_NONE;
+    at->stale = false;
+    if (at->swarm == SWARM_TABLE_NONE) {
+        return;
+    }
+    const struct peers *f = peers_of(at);
+    at->peer = swarm_array_find_peer(&at->shard->array, f, at->v6, at->wire);
+    if (at->peer != SWARM_TABLE_NONE) {
+        const struct peer_cold *cold = swarm_array_cold(f, at->v6, at->peer);
+        __builtin_prefetch(cold, 1);
+        __builtin_prefetch((const uint8_t *)(cold + 1) - 1, 1);
     }
 }
+
+/* Finds what n visitors look for: each wait for memory is begun for all before the first goes on. */
+static void find_together(const struct swarm_visit *v, struct visitor *at, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        at[i].swarm = swarm_table_find(&at[i].shard->index, at[i].hash, &at[i].probe);
+        if (at[i].swarm != SWARM_TABLE_NONE) {
+            swarm_array_prefetch_at(&at[i].shard->array, at[i].swarm);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (at[i].swarm != SWARM_TABLE_NONE) {
+            __builtin_prefetch(swarm_array_at(&at[i].shard->array, at[i].swarm), 1);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        at[i].swarm = shard_match(at[i].shard, &v[i].req->info_hash, at[i].swarm, &at[i].probe);
+        if (at[i].swarm != SWARM_TABLE_NONE) {
+            swarm_array_prefetch_peers(peers_of(&at[i]));
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (at[i].swarm != SWARM_TABLE_NONE) {
+            swarm_array_prefetch_find(&at[i].shard->array, peers_of(&at[i]), at[i].v6, at[i].wire);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        find_peer(&at[i]);
+    }
+}
+
+/* Returns whether swarms or peers may be at other positions now. */
+static bool record(struct swarms *s, struct swarm_visit *v, struct visitor *at)
+{
+    struct swarm_answer *out = &v->answer;
+    uint32_t peer = at->peer;
+    if (v->req->event == EVENT_STOPPED) {
+        if (peer == SWARM_TABLE_NONE) {
+            return false;
+        }
+        out->removed = true;
+        if (shard_remove_peer(s, at->shard, at->swarm, at->v6, peer)) {
+            at->swarm = SWARM_TABLE_NONE;
+        }
+        return true;
+    }
+    if (peer == SWARM_TABLE_NONE) {
+        out->status = add(s, v, at);
+        out->added = out->status == 0;
+        return out->added;
+    }
+    out->completed = update(s, v, at);
+    return at->peer != peer;
+}
+
+static void answer(struct swarms *s, struct swarm_visit *v, struct visitor *at, struct rng *rng)
+{
+    v->answer.counts = shard_counts(at->shard, &s->cfg.seed, &v->req->info_hash, at->swarm);
+    if (at->swarm != SWARM_TABLE_NONE && v->req->event != EVENT_STOPPED) {
+        choose(v, at, rng);
+    }
+}
+
+static void announce_together(struct swarms *s, struct swarm_visit *v, struct visitor *at, size_t n,
+                              struct rng *rng)
+{
+    struct swarm_lock *locks[SWARM_LOCKS_MAX];
+    for (size_t i = 0; i < n; i++) {
+        locks[i] = &at[i].shard->lock;
+    }
+    swarm_lock_take_all(locks, n);
+    find_together(v, at, n);
+    for (size_t i = 0; i < n; i++) {
+        if (at[i].stale) {
+            find(&v[i], &at[i]);
+        }
+        bool moved = record(s, &v[i], &at[i]);
+        for (size_t k = i + 1; moved && k < n; k++) {
+            at[k].stale |= at[k].shard == at[i].shard;
+        }
+        answer(s, &v[i], &at[i], rng);
+    }
+    swarm_lock_release_all(locks, n);
+}
+
+void swarms_announce(struct swarms *s, struct swarm_visit *visits, size_t n, struct rng *rng)
+{
+    struct visitor at[SWARM_VISITS_MAX];
+    ASSERT(n <= SWARM_VISITS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        at[i].shard = shard_of(s, &visits[i].req->info_hash);
+        shard_prefetch(at[i].shard);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct swarm_visit *v = &visits[i];
+        v->answer = (struct swarm_answer){.status = 0};
+        at[i].v6 = v->identity.addr.v6;
+        at[i].hash = hash_infohash(&s->cfg.seed, &v->req->info_hash);
+        compact_write(at[i].wire, &v->identity);
+        swarm_table_prefetch(&at[i].shard->index, at[i].hash);
+    }
+    for (size_t from = 0; from < n; from += SWARM_LOCKS_MAX) {
+        size_t len = n - from < SWARM_LOCKS_MAX ? n - from : SWARM_LOCKS_MAX;
+        announce_together(s, visits + from, at + from, len, rng);
+    }
+}
+
+/* ---- forget ---------------------------------------------------------------------------------- */
 
 size_t swarms_forget(struct swarms *s, const struct infohash *hash)
 {

@@ -3,9 +3,8 @@
  * Model      one swarm per info-hash with at least one peer; a peer is its address and port. The
  *            table is cut into SWARM_SHARDS shards by the first bits of the info-hash, so that the
  *            shards in order are the hashes in order.
- * Threads    any thread may call anything; a shard is locked for one step of work, never two
- *            shards at once, and nothing is called back under a lock but swarms_keep. Sweeping is
- *            for one caller at a time.
+ * Threads    any thread may call anything; shards are locked for one step of work, and nothing is
+ *            called back under a lock but swarms_keep. Sweeping is for one caller at a time.
  * Limits     cfg.max_torrents, cfg.max_peers; full means ERR_LIMIT. Remembered completed counts of
  *            torrents without peers, and those not stored yet: cfg.max_torrents each.
  * Expiry     a peer silent for longer than the timeout is dropped within a round of the sweep, or
@@ -39,6 +38,16 @@ struct swarms;
 struct swarms *swarms_new(const struct swarms_cfg *cfg);
 void swarms_free(struct swarms *s);
 
+struct swarm_answer {
+    int status; /* 0, or ERR_LIMIT: the peer is new and a table is full. It is not recorded, but
+                 * peers are chosen for it all the same. */
+    struct scrape_counts counts;
+    uint32_t n4, n6; /* peers written to room */
+    bool added;
+    bool removed;
+    bool completed;
+};
+
 /* One announce after all checks. */
 struct swarm_visit {
     const struct announce_req *req;
@@ -47,37 +56,24 @@ struct swarm_visit {
     uint32_t now_s;           /* monotonic */
     uint32_t numwant;         /* <= NUMWANT_LIMIT */
     const struct peer_room *room;
-    struct rng *rng;
+    struct swarm_answer answer; /* out */
 };
 
-struct swarm_answer {
-    struct scrape_counts counts;
-    uint32_t n4, n6; /* peers written to room */
-    bool added;
-    bool removed;
-    bool completed;
-};
+enum { SWARM_VISITS_MAX = 64 };
 
-/* Record one announce and choose peers for the answer.
+/* Record up to SWARM_VISITS_MAX announces and choose peers for the answers. Those of one torrent
+ * happen in their order. A few go on side by side, so that their waits for memory overlap.
  *
- * returns  0, or ERR_LIMIT when the peer is new and a table is full: it is not recorded, but peers
- *          are chosen for it all the same.
  * chooses  different peers, all equally likely over both families as far as their caps allow;
  *          never the visitor itself; only leechers for a seeder; none for a peer that stops.
- * cost     O(1) and O(numwant), plus a scan of at most PEERS_BLOCK_MAX endpoints.
+ * cost     O(1) and O(numwant) each, plus a scan of at most PEERS_BLOCK_MAX endpoints.
  */
-MUST_CHECK int swarms_announce(struct swarms *s, const struct swarm_visit *v,
-                               struct swarm_answer *out);
+void swarms_announce(struct swarms *s, struct swarm_visit *visits, size_t n, struct rng *rng);
 
 /* The counts of n torrents, in the order of their hashes. A torrent without peers shows its
  * completed count alone. Look-ups go in groups, so that their waits for memory overlap. */
 void swarms_scrape(struct swarms *s, const struct infohash *hashes, size_t n,
                    struct scrape_counts *out);
-
-/* What the announce or scrape of hash will touch, in three steps for the caller to spread over a
- * batch: the shard, the slot of its table, the swarm and the head of its peers. Only a hint. */
-enum swarms_prefetch_step { PREFETCH_SHARD, PREFETCH_SLOT, PREFETCH_SWARM };
-void swarms_prefetch(struct swarms *s, const struct infohash *hash, enum swarms_prefetch_step step);
 
 /* Forget all peers of a torrent; returns how many they were. */
 size_t swarms_forget(struct swarms *s, const struct infohash *hash);

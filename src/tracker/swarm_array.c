@@ -24,6 +24,8 @@ enum {
     UNCHUNK_BELOW = 96,   /* chunks become one block again at this many peers */
     SLACK_SHARE = 32,     /* a smaller block must have room for one in so many more */
     CHUNKS_LEN_MIN = 128, /* of the space for a list of chunks */
+    CACHE_LINE = 64,
+    PREFETCH_LEN_MAX = 1024,
 };
 
 _Static_assert(sizeof(struct peer_cold) == 52, "a peer's size decides the memory budget");
@@ -236,6 +238,33 @@ static uint32_t scan(const struct peers *f, bool v6, const uint8_t *wire)
         }
     }
     return SWARM_TABLE_NONE;
+}
+
+void swarm_array_prefetch_peers(const struct peers *f)
+{
+    if (f->cap != 0) {
+        const uint8_t *start = f->p;
+        __builtin_prefetch(start);
+        __builtin_prefetch(start + CACHE_LINE - 1);
+    }
+}
+
+void swarm_array_prefetch_find(const struct swarm_array *a, const struct peers *f, bool v6,
+                               const uint8_t *wire)
+{
+    if (f->cap == 0) {
+        return;
+    }
+    const uint8_t *hot = swarm_array_hot(f, v6, 0);
+    size_t hot_len = f->n * compact_len(v6);
+    if (is_chunked(f)) {
+        const struct peers_chunks *c = f->p;
+        swarm_table_prefetch(&c->index, hash_wire(&a->seed, wire, v6));
+        hot_len = hot_len < PREFETCH_LEN_MAX ? hot_len : 0; /* of many, few are read */
+    }
+    for (size_t at = 0; at < hot_len; at += CACHE_LINE) {
+        __builtin_prefetch(hot + at);
+    }
 }
 
 uint32_t swarm_array_find_peer(const struct swarm_array *a, const struct peers *f, bool v6,

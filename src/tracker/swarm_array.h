@@ -91,6 +91,12 @@ static inline struct swarm *swarm_array_at(const struct swarm_array *a, uint32_t
     return &a->chunk[at >> SWARM_CHUNK_BITS][at & ((1 << SWARM_CHUNK_BITS) - 1)];
 }
 
+/* Asks for what swarm_array_at reads. */
+static inline void swarm_array_prefetch_at(const struct swarm_array *a, uint32_t at)
+{
+    __builtin_prefetch(&a->chunk[at >> SWARM_CHUNK_BITS]);
+}
+
 /* A new swarm without peers, at the last position (a->n - 1). */
 struct swarm *swarm_array_add(struct swarm_array *a, const struct infohash *info_hash,
                               uint32_t hash);
@@ -133,6 +139,11 @@ static inline struct peer_cold *swarm_array_cold(const struct peers *f, bool v6,
     return (struct peer_cold *)(void *)(block + peers_cold_at(v6, cap)) + i;
 }
 
+/* What swarm_array_find_peer will read, in two steps: the second reads what the first asked for.
+ * Only hints. */
+void swarm_array_prefetch_peers(const struct peers *f);
+void swarm_array_prefetch_find(const struct swarm_array *a, const struct peers *f, bool v6,
+                               const uint8_t *wire);
 /* Where the peer with this endpoint is, or SWARM_TABLE_NONE. */
 uint32_t swarm_array_find_peer(const struct swarm_array *a, const struct peers *f, bool v6,
                                const uint8_t *wire);

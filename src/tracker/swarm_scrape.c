@@ -1,6 +1,6 @@
-/* A look-up waits for memory three times: the shard, the slot of its table, the swarm. The look-ups
- * of a scrape do not depend on each other, so each wait is begun for a whole group before the first
- * of the group goes on. For that the group's shards are locked together, in ascending order.
+/* A look-up waits for memory four times: the shard, the slot of its table, the place of the swarm,
+ * the swarm. The look-ups of a scrape do not depend on each other, so each wait is begun for a whole
+ * group before the first of the group goes on, and the first two for the groups behind it.
  */
 #include "tracker/swarm.h"
 
@@ -8,82 +8,86 @@
 
 #include "base/banned.h"
 
-enum { GROUP = 8 };
+enum {
+    GROUP = SWARM_LOCKS_MAX,
+    RING = 3 * GROUP, /* one group is looked up, one waits for its slots, one for its shards */
+};
 
 struct lookup {
     struct shard *shard;
-    const struct infohash *info_hash;
-    struct scrape_counts *out;
     uint32_t hash;
     uint32_t at; /* the candidate so far */
     struct swarm_table_probe probe;
 };
 
-/* Into its place among the n that are sorted by shard already. */
-static void insert(struct lookup *sorted, size_t n, const struct lookup *l)
+struct pipeline {
+    struct swarms *swarms;
+    const struct infohash *hashes;
+    size_t n;
+    size_t n_begun;   /* wait for their shards, or did */
+    size_t n_slotted; /* wait for their slots, or did */
+    struct lookup ring[RING];
+};
+
+static void begin_until(struct pipeline *p, size_t n)
 {
-    while (n > 0 && sorted[n - 1].shard > l->shard) {
-        sorted[n] = sorted[n - 1];
-        n--;
+    for (; p->n_begun < n && p->n_begun < p->n; p->n_begun++) {
+        struct lookup *l = &p->ring[p->n_begun % RING];
+        l->shard = shard_of(p->swarms, &p->hashes[p->n_begun]);
+        shard_prefetch(l->shard);
     }
-    sorted[n] = *l;
 }
 
-static bool is_first_of_shard(const struct lookup *l, size_t i)
+static void slot_until(struct pipeline *p, size_t n)
 {
-    return i == 0 || l[i].shard != l[i - 1].shard;
+    for (; p->n_slotted < n && p->n_slotted < p->n; p->n_slotted++) {
+        struct lookup *l = &p->ring[p->n_slotted % RING];
+        l->hash = hash_infohash(&p->swarms->cfg.seed, &p->hashes[p->n_slotted]);
+        swarm_table_prefetch(&l->shard->index, l->hash);
+    }
 }
 
-static void look_up(const struct hash_seed *seed, struct lookup *l, size_t n)
+/* l: the group's third of the ring. */
+static void look_up(const struct hash_seed *seed, struct lookup *l, size_t n,
+                    const struct infohash *hashes, struct scrape_counts *out)
 {
+    struct swarm_lock *locks[GROUP];
     for (size_t i = 0; i < n; i++) {
-        if (is_first_of_shard(l, i)) {
-            shard_lock(l[i].shard);
-        }
+        locks[i] = &l[i].shard->lock;
+    }
+    swarm_lock_take_all(locks, n);
+    for (size_t i = 0; i < n; i++) {
         l[i].at = swarm_table_find(&l[i].shard->index, l[i].hash, &l[i].probe);
+        if (l[i].at != SWARM_TABLE_NONE) {
+            swarm_array_prefetch_at(&l[i].shard->array, l[i].at);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
         if (l[i].at != SWARM_TABLE_NONE) {
             __builtin_prefetch(swarm_array_at(&l[i].shard->array, l[i].at));
         }
     }
     for (size_t i = 0; i < n; i++) {
-        const struct swarm_array *array = &l[i].shard->array;
-        while (l[i].at != SWARM_TABLE_NONE &&
-               !infohash_eq(&swarm_array_at(array, l[i].at)->info_hash, l[i].info_hash)) {
-            l[i].at = swarm_table_next(&l[i].probe);
-        }
-        *l[i].out = shard_counts(l[i].shard, seed, l[i].info_hash, l[i].at);
+        l[i].at = shard_match(l[i].shard, &hashes[i], l[i].at, &l[i].probe);
+        out[i] = shard_counts(l[i].shard, seed, &hashes[i], l[i].at);
     }
-    for (size_t i = 0; i < n; i++) {
-        if (is_first_of_shard(l, i)) {
-            shard_unlock(l[i].shard);
-        }
-    }
+    swarm_lock_release_all(locks, n);
 }
 
 void swarms_scrape(struct swarms *s, const struct infohash *hashes, size_t n,
                    struct scrape_counts *out)
 {
-    struct lookup group[GROUP];
-    for (size_t i = 0; n > 1 && i < n; i++) {
-        swarms_prefetch(s, &hashes[i], PREFETCH_SHARD);
-    }
-    for (size_t i = 0; n > 1 && i < n && i < GROUP; i++) {
-        swarms_prefetch(s, &hashes[i], PREFETCH_SLOT);
-    }
+    struct pipeline p;
+    p.swarms = s;
+    p.hashes = hashes;
+    p.n = n;
+    p.n_begun = p.n_slotted = 0;
+    begin_until(&p, 2 * GROUP);
+    slot_until(&p, GROUP);
     for (size_t from = 0; from < n; from += GROUP) {
         size_t len = n - from < GROUP ? n - from : GROUP;
-        for (size_t i = from; i < from + len; i++) {
-            if (i + GROUP < n) {
-                swarms_prefetch(s, &hashes[i + GROUP], PREFETCH_SLOT);
-            }
-            struct lookup l = {
-                .shard = shard_of(s, &hashes[i]),
-                .info_hash = &hashes[i],
-                .out = &out[i],
-                .hash = hash_infohash(&s->cfg.seed, &hashes[i]),
-            };
-            insert(group, i - from, &l);
-        }
-        look_up(&s->cfg.seed, group, len);
+        begin_until(&p, from + 3 * GROUP);
+        slot_until(&p, from + 2 * GROUP);
+        look_up(&s->cfg.seed, &p.ring[from % RING], len, hashes + from, out + from);
     }
 }

@@ -1,8 +1,8 @@
 /* swarm_shard.h: the inside of struct swarms, for swarm.c and swarm_view.c alone.
  *
- * Lock       everything in a shard but what is marked is touched under its lock only. Who locks
- *            several (a scrape does) takes them in ascending order. The lock is held for a bounded
- *            number of peers.
+ * Lock       everything in a shard but what is marked is touched under its lock only. Who needs
+ *            several takes them together (swarm_lock.h). The lock is held for a bounded number of
+ *            peers.
  * Invariants the counters are those of the arrays; every swarm has a peer; no hash is both in the
  *            array and in resting.
  */
@@ -23,12 +23,12 @@ enum { SWARM_MEMORIES = 8 }; /* each for as many shards as the others */
 struct shard {
     _Alignas(64) struct swarm_lock lock;
     struct swarm_table index; /* by info-hash; its prefetch needs no lock */
+    struct swarm_array array; /* what a look-up needs of it is in the same line */
     uint64_t seeders;
     uint64_t peers[2];           /* IPv4, IPv6 */
     uint64_t completed;          /* shown, over swarms and resting */
     struct swarm_counts resting; /* completed counts of torrents without peers */
     struct swarm_counts untaken; /* completed here and not taken yet */
-    struct swarm_array array;
 };
 
 /* Where the sweep is. It goes through a shard from the last swarm to the first, and through the
@@ -62,16 +62,28 @@ static inline struct shard *shard_of(struct swarms *s, const struct infohash *ha
     return &s->shard[hash->b[0] << (SWARM_SHARD_BITS - 8) | hash->b[1] >> (16 - SWARM_SHARD_BITS)];
 }
 
+/* Asks for what locking and swarm_table_prefetch touch. Only a hint, and needs no lock. */
+static inline void shard_prefetch(const struct shard *sh)
+{
+    __builtin_prefetch(sh, 1);
+}
+
+/* The first candidate from at on that is the swarm, or SWARM_TABLE_NONE. */
+static inline uint32_t shard_match(const struct shard *sh, const struct infohash *hash, uint32_t at,
+                                   struct swarm_table_probe *probe)
+{
+    while (at != SWARM_TABLE_NONE &&
+           !infohash_eq(&swarm_array_at(&sh->array, at)->info_hash, hash)) {
+        at = swarm_table_next(probe);
+    }
+    return at;
+}
+
 /* Position of the swarm, or SWARM_TABLE_NONE. */
 static inline uint32_t shard_find(const struct shard *sh, const struct infohash *hash, uint32_t h)
 {
     struct swarm_table_probe probe;
-    uint32_t at = swarm_table_find(&sh->index, h, &probe);
-    while (at != SWARM_TABLE_NONE &&
-           !infohash_eq(&swarm_array_at(&sh->array, at)->info_hash, hash)) {
-        at = swarm_table_next(&probe);
-    }
-    return at;
+    return shard_match(sh, hash, swarm_table_find(&sh->index, h, &probe), &probe);
 }
 
 static inline void shard_lock(struct shard *sh)

@@ -21,9 +21,10 @@
 
 #include "base/banned.h"
 
+_Static_assert((int)TRACKER_VISITS_MAX == (int)SWARM_VISITS_MAX, "one batch is one batch");
+
 enum {
     GONE_AT_ONCE = 4096, /* hashes a reload compares itself; the sweep does the rest */
-    PREFETCH_AHEAD = 4,  /* calls between two steps for one hash */
 };
 
 struct tracker_worker {
@@ -33,8 +34,6 @@ struct tracker_worker {
     const struct access_list *list; /* between begin and end */
     struct tracker_time now;
     struct rng rng;
-    struct infohash ahead[2 * PREFETCH_AHEAD]; /* the last hashes that were prefetched */
-    unsigned n_ahead;
     bool needs_no_key;
 };
 
@@ -154,29 +153,12 @@ void tracker_begin(struct tracker_worker *w, struct tracker_time now)
     w->now = now;
     note_clocks(w->tracker, now);
     w->list = access_hold(w->tracker->access, &w->slot);
-    w->n_ahead = 0;
 }
 
 void tracker_end(struct tracker_worker *w)
 {
     access_let_go(&w->slot);
     w->list = NULL;
-}
-
-void tracker_prefetch(struct tracker_worker *w, const struct infohash *info_hash)
-{
-    const unsigned ring = 2 * PREFETCH_AHEAD;
-    struct infohash *place = &w->ahead[w->n_ahead % ring];
-    if (w->n_ahead >= ring) {
-        swarms_prefetch(w->tracker->swarms, place, PREFETCH_SWARM);
-    }
-    if (w->n_ahead >= PREFETCH_AHEAD) {
-        swarms_prefetch(w->tracker->swarms, &w->ahead[(w->n_ahead - PREFETCH_AHEAD) % ring],
-                        PREFETCH_SLOT);
-    }
-    *place = *info_hash;
-    w->n_ahead++;
-    swarms_prefetch(w->tracker->swarms, info_hash, PREFETCH_SHARD);
 }
 
 static uint32_t now_s(const struct tracker_worker *w)
@@ -264,44 +246,80 @@ static void count_answer(struct stats_block *stats, const struct swarm_answer *a
     stats_add(stats, COUNT_peers_sent, answer->n4 + answer->n6);
 }
 
+/* Whether it may be recorded: then *out is filled, else the visit is answered. */
+static bool admit(struct tracker_worker *w, struct tracker_visit *v, struct swarm_visit *out)
+{
+    const struct tracker_cfg *cfg = &w->tracker->cfg;
+    const struct announce_req *req = v->req;
+    if (req->port == 0) {
+        v->failure = (struct announce_failure){.reason = SPAN("port must be 1 to 65535")};
+        v->status = ERR_INVALID;
+        return false;
+    }
+    v->status = admit_key(w, req->key, &out->key_id, &v->failure);
+    if (v->status == 0) {
+        v->status = admit_hash(w, &req->info_hash, &v->failure);
+    }
+    out->req = req;
+    out->room = &v->room;
+    out->now_s = now_s(w);
+    out->identity = identity(cfg, req);
+    out->numwant = numwant(cfg, req);
+    return v->status == 0;
+}
+
+static void fill_reply(struct tracker_worker *w, const struct swarm_answer *answer,
+                       struct tracker_visit *v)
+{
+    const struct tracker_cfg *cfg = &w->tracker->cfg;
+    const struct peer_room *room = &v->room;
+    if (answer->status != 0) {
+        stats_count(&w->stats, COUNT_refused_limit);
+    }
+    count_answer(&w->stats, answer);
+    v->reply = (struct announce_reply){
+        .interval_s = interval_s(cfg, &w->rng),
+        .min_interval_s = cfg->min_announce_interval_s,
+        .counts = answer->counts,
+        .peers4 = span_of(room->peers4, (size_t)answer->n4 * COMPACT4_LEN),
+        .peers6 = span_of(room->peers6, (size_t)answer->n6 * COMPACT6_LEN),
+        .peer4_ids = room->ids4,
+        .peer6_ids = room->ids6,
+        .warning = answer->status != 0
+                       ? SPAN("the tracker is full: others do not see this peer yet")
+                       : (struct span){NULL, 0},
+    };
+}
+
+void tracker_announce_all(struct tracker_worker *w, struct tracker_visit *visits, size_t n)
+{
+    struct swarm_visit admitted[TRACKER_VISITS_MAX];
+    struct tracker_visit *of[TRACKER_VISITS_MAX];
+    size_t n_admitted = 0;
+    ASSERT(w->list != NULL && n <= TRACKER_VISITS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        if (admit(w, &visits[i], &admitted[n_admitted])) {
+            of[n_admitted++] = &visits[i];
+        }
+    }
+    swarms_announce(w->tracker->swarms, admitted, n_admitted, &w->rng);
+    for (size_t i = 0; i < n_admitted; i++) {
+        fill_reply(w, &admitted[i].answer, of[i]);
+    }
+}
+
 int tracker_announce(struct tracker_worker *w, const struct announce_req *req,
                      const struct peer_room *room, struct announce_reply *out,
                      struct announce_failure *failure)
 {
-    struct tracker *t = w->tracker;
-    struct swarm_visit visit = {.req = req, .now_s = now_s(w), .room = room, .rng = &w->rng};
-    struct swarm_answer answer;
-    ASSERT(w->list != NULL);
-    if (req->port == 0) {
-        *failure = (struct announce_failure){.reason = SPAN("port must be 1 to 65535")};
-        return ERR_INVALID;
+    struct tracker_visit visit = {.req = req, .room = *room};
+    tracker_announce_all(w, &visit, 1);
+    if (visit.status == 0) {
+        *out = visit.reply;
+    } else {
+        *failure = visit.failure;
     }
-    int status = admit_key(w, req->key, &visit.key_id, failure);
-    if (status == 0) {
-        status = admit_hash(w, &req->info_hash, failure);
-    }
-    if (status != 0) {
-        return status;
-    }
-    visit.identity = identity(&t->cfg, req);
-    visit.numwant = numwant(&t->cfg, req);
-    status = swarms_announce(t->swarms, &visit, &answer);
-    if (status != 0) {
-        stats_count(&w->stats, COUNT_refused_limit);
-    }
-    count_answer(&w->stats, &answer);
-    *out = (struct announce_reply){
-        .interval_s = interval_s(&t->cfg, &w->rng),
-        .min_interval_s = t->cfg.min_announce_interval_s,
-        .counts = answer.counts,
-        .peers4 = span_of(room->peers4, (size_t)answer.n4 * COMPACT4_LEN),
-        .peers6 = span_of(room->peers6, (size_t)answer.n6 * COMPACT6_LEN),
-        .peer4_ids = room->ids4,
-        .peer6_ids = room->ids6,
-        .warning = status != 0 ? SPAN("the tracker is full: others do not see this peer yet")
-                               : (struct span){NULL, 0},
-    };
-    return 0;
+    return visit.status;
 }
 
 int tracker_scrape(struct tracker_worker *w, struct span key, const struct infohash *hashes,

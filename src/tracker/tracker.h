@@ -71,11 +71,6 @@ void tracker_worker_needs_no_key(struct tracker_worker *w);
 void tracker_begin(struct tracker_worker *w, struct tracker_time now);
 void tracker_end(struct tracker_worker *w);
 
-/* Asks the processor to bring what the announce or scrape of this hash will touch. Only a hint.
- * Call it for a whole batch of requests before the first of them is answered: each call also takes
- * the next step for the hashes of the few calls before. */
-void tracker_prefetch(struct tracker_worker *w, const struct infohash *info_hash);
-
 /* Where the peers of an answer are to be written. The ids may be NULL. */
 struct peer_room {
     uint8_t *peers4; /* COMPACT4_LEN bytes a peer */
@@ -85,6 +80,22 @@ struct peer_room {
     uint32_t cap4; /* peers; 0: none of this family */
     uint32_t cap6;
 };
+
+/* An announce and its answer. */
+struct tracker_visit {
+    const struct announce_req *req;
+    struct peer_room room;
+    /* out */
+    int status; /* 0 and reply, or an error and failure */
+    struct announce_reply reply;
+    struct announce_failure failure;
+};
+
+enum { TRACKER_VISITS_MAX = 64 };
+
+/* Up to TRACKER_VISITS_MAX announces inside begin/end: each as by tracker_announce, those of one
+ * torrent in their order. What they wait for is asked from memory for all together. */
+void tracker_announce_all(struct tracker_worker *w, struct tracker_visit *visits, size_t n);
 
 /* One announce inside begin/end: checks key and whitelist, records the peer, chooses peers.
  *

@@ -1,9 +1,12 @@
-/* udp_front.c: two passes over a batch.
+/* udp_front.c: passes over a batch.
  *
- *   sort     decode, check who may be answered, and ask for the memory that the answer will touch
- *   answer   what sort let through, in order, straight into the datagram's own room
+ *   sort       decode, and check who may be answered
+ *   connects   an id each
+ *   announces  all together; the peers go straight into the datagrams' own room
+ *   scrapes    the hashes of all together, as many as there is room for
+ *   errors     what else is answered
  *
- * Between the two the processor has had the time of the other datagrams to bring that memory.
+ * Together, because most of an answer is waiting for memory, and many can wait at the same time.
  *
  * What becomes of a datagram
  *   cut off, from port 0, junk, a wrong protocol id      silence   udp_malformed
@@ -21,6 +24,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "proto/udp_tracker.h"
+#include "tracker/policy.h"
 #include "tracker/worker_clock.h"
 
 #include "base/banned.h"
@@ -32,14 +36,17 @@ enum {
     PEERS4_MAX = (UDP_REPLY_MAX - UDP_ANNOUNCE_REPLY_LEN) / COMPACT4_LEN,
     PEERS6_MAX = (UDP_REPLY_MAX - UDP_ANNOUNCE_REPLY_LEN) / COMPACT6_LEN,
     HASH_LEN = 20,
+    HASHES_TOGETHER = 8 * SCRAPE_MAX,
 };
 
-enum verdict { SILENCE, REPLY_CONNECT, REPLY_ANNOUNCE, REPLY_SCRAPE, REPLY_ERROR };
+_Static_assert((int)TRACKER_VISITS_MAX >= (int)UDP_BATCH, "a batch may be all announces");
 
-struct sorted {
-    enum verdict verdict;
-    const char *why; /* REPLY_ERROR */
-    struct udp_request req;
+enum verdict { SILENCE, REPLY_CONNECT, REPLY_ANNOUNCE, REPLY_SCRAPE, REPLY_ERROR, VERDICTS };
+
+/* Datagrams of one verdict, in their order. */
+struct pile {
+    uint8_t at[UDP_BATCH];
+    size_t n;
 };
 
 struct udp_front {
@@ -47,11 +54,14 @@ struct udp_front {
     struct stats_block *stats;
     const struct connid *connid;
     uint32_t max_scrape;
-    uint32_t n_answered; /* for sampling */
+    uint32_t n_unsampled; /* answers since the last that was timed */
     char scrape_limit_text[64];
-    struct sorted sorted[UDP_BATCH];
-    struct infohash hashes[SCRAPE_MAX];
-    struct scrape_counts counts[SCRAPE_MAX];
+    const char *why[UDP_BATCH]; /* REPLY_ERROR */
+    struct udp_request requests[UDP_BATCH];
+    struct tracker_visit visits[UDP_BATCH];
+    size_t hashes_max; /* at once */
+    struct infohash hashes[HASHES_TOGETHER];
+    struct scrape_counts counts[HASHES_TOGETHER];
 };
 
 struct udp_front *udp_front_new(struct tracker *tracker, struct tracker_worker *worker,
@@ -65,6 +75,8 @@ struct udp_front *udp_front_new(struct tracker *tracker, struct tracker_worker *
     f->max_scrape = max_scrape < SCRAPE_MAX ? max_scrape : SCRAPE_MAX;
     (void)snprintf(f->scrape_limit_text, sizeof f->scrape_limit_text,
                    "at most %u info-hashes in one scrape", f->max_scrape);
+    /* A refusal is counted for each scrape, so there each is asked for alone. */
+    f->hashes_max = mode_is_private(tracker_cfg(tracker)->mode) ? 1 : HASHES_TOGETHER;
     return f;
 }
 
@@ -86,7 +98,7 @@ _Static_assert(COUNT_udp6_errors == COUNT_udp4_errors + 1, "4 and 6 side by side
 _Static_assert(COUNT_udp6_requests == COUNT_udp4_requests + 1, "4 and 6 side by side");
 _Static_assert(COUNT_udp6_responses == COUNT_udp4_responses + 1, "4 and 6 side by side");
 
-/* ---- first pass -------------------------------------------------------------------------- */
+/* ---- sorting ------------------------------------------------------------------------------ */
 
 static enum verdict drop(struct udp_front *f, enum tracker_counter counter)
 {
@@ -94,136 +106,190 @@ static enum verdict drop(struct udp_front *f, enum tracker_counter counter)
     return SILENCE;
 }
 
-static enum verdict sort_verified(struct udp_front *f, struct sorted *s)
+static enum verdict sort_scrape(struct udp_front *f, size_t i)
 {
-    switch (s->req.action) {
-    case UDP_ANNOUNCE:
-        tracker_prefetch(f->worker, &s->req.announce.info_hash);
-        return REPLY_ANNOUNCE;
-    case UDP_SCRAPE:
-        if (s->req.hashes.n == 0) {
-            s->why = "a scrape needs at least one info-hash";
-            return REPLY_ERROR;
-        }
-        if (s->req.hashes.n / HASH_LEN > f->max_scrape) {
-            s->why = f->scrape_limit_text;
-            return REPLY_ERROR;
-        }
-        if (s->req.hashes.n == HASH_LEN) { /* among several, tracker_scrape looks ahead itself */
-            struct infohash hash;
-            memcpy(hash.b, s->req.hashes.p, HASH_LEN);
-            tracker_prefetch(f->worker, &hash);
-        }
-        return REPLY_SCRAPE;
-    default:
-        s->why = "unknown action";
+    size_t n = f->requests[i].hashes.n / HASH_LEN;
+    if (n == 0) {
+        f->why[i] = "a scrape needs at least one info-hash";
         return REPLY_ERROR;
     }
+    if (n > f->max_scrape) {
+        f->why[i] = f->scrape_limit_text;
+        return REPLY_ERROR;
+    }
+    return REPLY_SCRAPE;
 }
 
-static enum verdict sort(struct udp_front *f, struct sorted *s, const struct udp_datagram *d,
+static enum verdict sort(struct udp_front *f, size_t i, const struct udp_datagram *d,
                          uint64_t now_ms)
 {
-    const char *why = NULL;
+    struct udp_request *req = &f->requests[i];
     if (d->truncated || d->from.port == 0 || d->in.n < UDP_CONNECT_LEN) {
         return drop(f, COUNT_udp_malformed);
     }
-    ssize_t used = udp_request_decode(&s->req, d->in, &why);
-    if (s->req.action == UDP_CONNECT) {
-        bool good = used > 0 && s->req.connection_id == UDP_PROTOCOL_ID;
+    ssize_t used = udp_request_decode(req, d->in, &f->why[i]);
+    if (req->action == UDP_CONNECT) {
+        bool good = used > 0 && req->connection_id == UDP_PROTOCOL_ID;
         return good ? REPLY_CONNECT : drop(f, COUNT_udp_malformed);
     }
-    if (!connid_check(f->connid, s->req.connection_id, &d->from.addr, now_ms)) {
-        bool request = used > 0 && (s->req.action == UDP_ANNOUNCE || s->req.action == UDP_SCRAPE);
+    if (!connid_check(f->connid, req->connection_id, &d->from.addr, now_ms)) {
+        bool request = used > 0 && (req->action == UDP_ANNOUNCE || req->action == UDP_SCRAPE);
         return drop(f, request ? COUNT_udp_bad_connection_id : COUNT_udp_malformed);
     }
     if (used < 0) {
-        s->why = why;
         return REPLY_ERROR;
     }
-    return sort_verified(f, s);
+    switch (req->action) {
+    case UDP_ANNOUNCE:
+        return REPLY_ANNOUNCE;
+    case UDP_SCRAPE:
+        return sort_scrape(f, i);
+    default:
+        f->why[i] = "unknown action";
+        return REPLY_ERROR;
+    }
 }
 
-/* ---- second pass ------------------------------------------------------------------------- */
+/* ---- answering ---------------------------------------------------------------------------- */
 
-static size_t write_error(struct udp_front *f, const struct sorted *s, struct udp_datagram *d,
-                          struct span text)
+static void write_error(struct udp_front *f, size_t i, struct udp_datagram *d, struct span text)
 {
     struct wr w = wr_over(d->out, UDP_REPLY_MAX);
-    udp_error_encode(&w, s->req.transaction_id, text);
+    udp_error_encode(&w, f->requests[i].transaction_id, text);
     count_family(f, COUNT_udp4_errors, d->from.addr.v6);
-    return w.bad ? 0 : wr_len(&w);
+    d->out_len = w.bad ? 0 : wr_len(&w);
 }
 
-static size_t write_connect(struct udp_front *f, const struct sorted *s, struct udp_datagram *d,
+static void answer_errors(struct udp_front *f, const struct pile *pile, struct udp_datagram *d)
+{
+    for (size_t k = 0; k < pile->n; k++) {
+        size_t i = pile->at[k];
+        write_error(f, i, &d[i], span_str(f->why[i]));
+    }
+}
+
+static void answer_connects(struct udp_front *f, const struct pile *pile, struct udp_datagram *d,
                             uint64_t now_ms)
 {
-    struct wr w = wr_over(d->out, UDP_REPLY_MAX);
-    uint64_t id = connid_make(f->connid, &d->from.addr, now_ms);
-    udp_connect_reply_encode(&w, s->req.transaction_id, id);
-    count_family(f, COUNT_udp4_connects, d->from.addr.v6);
-    return wr_len(&w);
+    for (size_t k = 0; k < pile->n; k++) {
+        size_t i = pile->at[k];
+        struct wr w = wr_over(d[i].out, UDP_REPLY_MAX);
+        uint64_t id = connid_make(f->connid, &d[i].from.addr, now_ms);
+        udp_connect_reply_encode(&w, f->requests[i].transaction_id, id);
+        count_family(f, COUNT_udp4_connects, d[i].from.addr.v6);
+        d[i].out_len = wr_len(&w);
+    }
 }
 
 /* The peers are put where they leave from; the fixed part is then written in front of them. */
-static size_t write_announce(struct udp_front *f, struct sorted *s, struct udp_datagram *d)
+static struct peer_room room_of(const struct udp_datagram *d)
 {
-    struct announce_req *req = &s->req.announce;
-    struct announce_reply reply;
-    struct announce_failure failure;
     bool v6 = d->from.addr.v6;
     uint8_t *peers = d->out + UDP_ANNOUNCE_REPLY_LEN;
-    struct peer_room room = {
+    return (struct peer_room){
         .peers4 = v6 ? NULL : peers,
         .peers6 = v6 ? peers : NULL,
         .cap4 = v6 ? 0 : PEERS4_MAX,
         .cap6 = v6 ? PEERS6_MAX : 0,
     };
-    req->from = d->from.addr;
-    req->key = udp_url_key(span_of(s->req.url_data, s->req.url_data_len));
-    if (tracker_announce(f->worker, req, &room, &reply, &failure) < 0) {
-        return write_error(f, s, d, failure.reason);
-    }
-    struct wr w = wr_over(d->out, UDP_ANNOUNCE_REPLY_LEN);
-    udp_announce_reply_encode(&w, s->req.transaction_id, reply.interval_s, &reply.counts);
-    count_family(f, COUNT_udp4_announces, v6);
-    return wr_len(&w) + (v6 ? reply.peers6.n : reply.peers4.n);
 }
 
-static size_t write_scrape(struct udp_front *f, const struct sorted *s, struct udp_datagram *d)
+static void write_announce(struct udp_front *f, const struct udp_request *req,
+                           const struct announce_reply *reply, struct udp_datagram *d)
+{
+    bool v6 = d->from.addr.v6;
+    struct wr w = wr_over(d->out, UDP_ANNOUNCE_REPLY_LEN);
+    udp_announce_reply_encode(&w, req->transaction_id, reply->interval_s, &reply->counts);
+    count_family(f, COUNT_udp4_announces, v6);
+    d->out_len = wr_len(&w) + (v6 ? reply->peers6.n : reply->peers4.n);
+}
+
+static void answer_announces(struct udp_front *f, const struct pile *pile, struct udp_datagram *d)
+{
+    for (size_t k = 0; k < pile->n; k++) {
+        size_t i = pile->at[k];
+        struct announce_req *req = &f->requests[i].announce;
+        req->from = d[i].from.addr;
+        f->visits[k].req = req;
+        f->visits[k].room = room_of(&d[i]);
+    }
+    tracker_announce_all(f->worker, f->visits, pile->n);
+    for (size_t k = 0; k < pile->n; k++) {
+        size_t i = pile->at[k];
+        const struct tracker_visit *v = &f->visits[k];
+        if (v->status < 0) {
+            write_error(f, i, &d[i], v->failure.reason);
+        } else {
+            write_announce(f, &f->requests[i], &v->reply, &d[i]);
+        }
+    }
+}
+
+/* Scrapes first .. last - 1 of the pile, whose n hashes are gathered. */
+static void flush_scrapes(struct udp_front *f, const struct pile *pile, size_t first, size_t last,
+                          size_t n, struct udp_datagram *d)
 {
     struct announce_failure failure;
-    struct span key = {NULL, 0};
-    struct wr w = wr_over(d->out, UDP_REPLY_MAX);
-    size_t n = s->req.hashes.n / HASH_LEN;
-    memcpy(f->hashes, s->req.hashes.p, s->req.hashes.n);
+    const struct scrape_counts *counts = f->counts;
     /* A private tracker refuses, but has filled zeros: BEP 15 gives a scrape no place for a key,
      * and clients take an error for a broken tracker. */
-    int status = tracker_scrape(f->worker, key, f->hashes, n, f->counts, &failure);
-    if (status < 0 && status != ERR_DENIED) {
-        return write_error(f, s, d, failure.reason);
+    int status = tracker_scrape(f->worker, span_of(NULL, 0), f->hashes, n, f->counts, &failure);
+    for (size_t k = first; k < last; k++) {
+        size_t i = pile->at[k];
+        size_t n_own = f->requests[i].hashes.n / HASH_LEN;
+        struct wr w = wr_over(d[i].out, UDP_REPLY_MAX);
+        if (status < 0 && status != ERR_DENIED) {
+            write_error(f, i, &d[i], failure.reason);
+            continue;
+        }
+        udp_scrape_reply_encode(&w, f->requests[i].transaction_id, counts, n_own);
+        count_family(f, COUNT_udp4_scrapes, d[i].from.addr.v6);
+        d[i].out_len = wr_len(&w);
+        counts += n_own;
     }
-    udp_scrape_reply_encode(&w, s->req.transaction_id, f->counts, n);
-    count_family(f, COUNT_udp4_scrapes, d->from.addr.v6);
-    return wr_len(&w);
 }
 
-static size_t write_answer(struct udp_front *f, struct sorted *s, struct udp_datagram *d,
-                           uint64_t now_ms)
+static void answer_scrapes(struct udp_front *f, const struct pile *pile, struct udp_datagram *d)
 {
-    switch (s->verdict) {
-    case SILENCE:
-        return 0;
-    case REPLY_CONNECT:
-        return write_connect(f, s, d, now_ms);
-    case REPLY_ANNOUNCE:
-        return write_announce(f, s, d);
-    case REPLY_SCRAPE:
-        return write_scrape(f, s, d);
-    case REPLY_ERROR:
-        return write_error(f, s, d, span_str(s->why));
+    size_t first = 0;
+    size_t n = 0;
+    for (size_t k = 0; k < pile->n; k++) {
+        struct span hashes = f->requests[pile->at[k]].hashes;
+        if (n > 0 && n + hashes.n / HASH_LEN > f->hashes_max) {
+            flush_scrapes(f, pile, first, k, n, d);
+            first = k;
+            n = 0;
+        }
+        memcpy(&f->hashes[n], hashes.p, hashes.n);
+        n += hashes.n / HASH_LEN;
     }
-    return 0;
+    if (n > 0) {
+        flush_scrapes(f, pile, first, pile->n, n, d);
+    }
+}
+
+/* ---- a batch ------------------------------------------------------------------------------ */
+
+static void answer_pile(struct udp_front *f, enum verdict verdict, const struct pile *pile,
+                        struct udp_datagram *d, uint64_t now_ms)
+{
+    switch (verdict) {
+    case REPLY_CONNECT:
+        answer_connects(f, pile, d, now_ms);
+        break;
+    case REPLY_ANNOUNCE:
+        answer_announces(f, pile, d);
+        break;
+    case REPLY_SCRAPE:
+        answer_scrapes(f, pile, d);
+        break;
+    case REPLY_ERROR:
+        answer_errors(f, pile, d);
+        break;
+    case SILENCE:
+    case VERDICTS:
+        break;
+    }
 }
 
 static enum tracker_timed timed_as(enum verdict verdict)
@@ -237,36 +303,53 @@ static enum tracker_timed timed_as(enum verdict verdict)
         return TIMED_UDP_SCRAPE;
     case SILENCE:
     case REPLY_ERROR:
+    case VERDICTS:
         break;
     }
     return TIMED_COUNT;
 }
 
-static void answer(struct udp_front *f, struct sorted *s, struct udp_datagram *d, uint64_t now_ms)
+/* A sample is the share of one answer in the time of its pile. */
+static void answer(struct udp_front *f, enum verdict verdict, const struct pile *pile,
+                   struct udp_datagram *d, uint64_t now_ms)
 {
-    enum tracker_timed what = timed_as(s->verdict);
-    bool sample = what != TIMED_COUNT && ++f->n_answered % STATS_SAMPLE_EVERY == 0;
-    uint64_t start_ns = sample ? worker_clock_ns() : 0;
-    d->out_len = write_answer(f, s, d, now_ms);
-    if (sample) {
-        stats_time(f->stats, what, worker_clock_ns() - start_ns);
+    enum tracker_timed what = timed_as(verdict);
+    if (pile->n == 0) {
+        return;
     }
-    if (d->out_len > 0) {
-        count_family(f, COUNT_udp4_responses, d->from.addr.v6);
+    if (what == TIMED_COUNT) {
+        answer_pile(f, verdict, pile, d, now_ms);
+        return;
+    }
+    f->n_unsampled += (uint32_t)pile->n;
+    bool sample = f->n_unsampled >= STATS_SAMPLE_EVERY;
+    uint64_t start_ns = sample ? worker_clock_ns() : 0;
+    answer_pile(f, verdict, pile, d, now_ms);
+    if (sample) {
+        stats_time(f->stats, what, (worker_clock_ns() - start_ns) / pile->n);
+        f->n_unsampled = 0;
     }
 }
 
 void udp_front_answer(struct udp_front *f, struct udp_datagram *datagrams, size_t n,
                       struct tracker_time now)
 {
+    struct pile piles[VERDICTS] = {{.n = 0}};
     ASSERT(n <= UDP_BATCH);
     tracker_begin(f->worker, now);
     for (size_t i = 0; i < n; i++) {
         count_family(f, COUNT_udp4_requests, datagrams[i].from.addr.v6);
-        f->sorted[i].verdict = sort(f, &f->sorted[i], &datagrams[i], now.mono_ms);
+        datagrams[i].out_len = 0;
+        struct pile *pile = &piles[sort(f, i, &datagrams[i], now.mono_ms)];
+        pile->at[pile->n++] = (uint8_t)i;
+    }
+    for (int verdict = 0; verdict < VERDICTS; verdict++) {
+        answer(f, (enum verdict)verdict, &piles[verdict], datagrams, now.mono_ms);
     }
     for (size_t i = 0; i < n; i++) {
-        answer(f, &f->sorted[i], &datagrams[i], now.mono_ms);
+        if (datagrams[i].out_len > 0) {
+            count_family(f, COUNT_udp4_responses, datagrams[i].from.addr.v6);
+        }
     }
     tracker_end(f->worker);
 }

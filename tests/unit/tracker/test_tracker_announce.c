@@ -1,6 +1,8 @@
 /* What one announce records, counts and answers. */
 #include "unit/tracker/core_fixture.h"
 
+#include "base/rng.h"
+
 #include "base/banned.h"
 
 static struct asked a;
@@ -495,18 +497,55 @@ static void scrape_answers_in_order(void **state)
     assert_memory_equal(&counts[2], &counts[0], sizeof counts[0]);
 }
 
-static void prefetching_changes_nothing(void **state)
+/* Few peers and torrents, so that a batch has many of the same. */
+static struct announce_req any_announce(struct rng *rng)
 {
-    struct tracker_worker *w = tracker_worker(*state, 0);
-    announce(*state, 1, 5, EVENT_STARTED);
-    tracker_begin(w, at_s(1000));
-    for (uint32_t i = 0; i < 100; i++) {
-        struct infohash hash = hash_n(i % 3);
-        tracker_prefetch(w, &hash);
+    struct infohash hash = hash_n(rng_below(rng, 3));
+    uint32_t peer = rng_below(rng, 90);
+    struct announce_req req = req_n(&hash, peer, rng_below(rng, 2));
+    req.from = addr_n(peer, peer % 3 == 0);
+    req.event = (enum announce_event)rng_below(rng, 4);
+    req.port = (uint16_t)(rng_below(rng, 20) == 0 ? 0 : 6881);
+    req.numwant = 10;
+    return req;
+}
+
+static void answered_as_alone(struct tracker *alone, const struct tracker_visit *v)
+{
+    const struct announce_reply *reply = &v->reply;
+    ask(alone, 0, at_s(1000), v->req, &a);
+    assert_int_equal(v->status, a.status);
+    if (v->status == 0) {
+        counts_are(reply->counts.complete, reply->counts.downloaded, reply->counts.incomplete);
+        assert_int_equal(reply->peers4.n / COMPACT4_LEN + reply->peers6.n / COMPACT6_LEN,
+                         n_peers4(&a) + n_peers6(&a));
     }
-    tracker_end(w);
-    announce(*state, 2, 5, EVENT_STARTED);
-    counts_are(0, 0, 2);
+}
+
+static void a_batch_is_its_announces_in_their_order(void **state)
+{
+    static uint8_t peers[TRACKER_VISITS_MAX][2][100 * COMPACT6_LEN];
+    struct tracker *together = open_with(&public_cfg);
+    struct tracker_worker *w = tracker_worker(together, 0);
+    struct rng rng = {5};
+    struct announce_req reqs[TRACKER_VISITS_MAX];
+    struct tracker_visit visits[TRACKER_VISITS_MAX];
+    for (int round = 0; round < 200; round++) {
+        size_t n = 1 + rng_below(&rng, TRACKER_VISITS_MAX);
+        for (size_t i = 0; i < n; i++) {
+            reqs[i] = any_announce(&rng);
+            visits[i] = (struct tracker_visit){.req = &reqs[i]};
+            visits[i].room = (struct peer_room){
+                .peers4 = peers[i][0], .peers6 = peers[i][1], .cap4 = 100, .cap6 = 100};
+        }
+        tracker_begin(w, at_s(1000));
+        tracker_announce_all(w, visits, n);
+        tracker_end(w);
+        for (size_t i = 0; i < n; i++) {
+            answered_as_alone(*state, &visits[i]);
+        }
+    }
+    tracker_free(together);
 }
 
 #define PUBLIC(test) cmocka_unit_test_setup_teardown(test, open_public, close_tracker)
@@ -537,7 +576,7 @@ int main(void)
         PUBLIC(a_flush_is_taken_in_pieces),
         cmocka_unit_test(remembered_counts_have_a_limit),
         PUBLIC(scrape_answers_in_order),
-        PUBLIC(prefetching_changes_nothing),
+        PUBLIC(a_batch_is_its_announces_in_their_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

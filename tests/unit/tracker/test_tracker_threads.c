@@ -6,21 +6,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "base/rng.h"
 
 #include "base/banned.h"
 
-enum { WORKERS = 4, ANNOUNCES = 15000, BATCH = 16, HOT = 3, COLD = 4000, KEYS = 20 };
+enum { WORKERS = 4, ANNOUNCES = 15000, BATCH = 40, HOT = 3, COLD = 4000, KEYS = 20 };
 
 struct shared {
     struct tracker *t;
     atomic_int running;
 };
 
+struct batch;
+
 struct worker {
     struct shared *shared;
     size_t index;
-    struct asked *a;
+    struct batch *batch;
     uint64_t refused;
     pthread_t thread;
 };
@@ -35,25 +38,50 @@ static void key_text(char *out, size_t cap, uint32_t n)
     (void)snprintf(out, cap, "key%u", n);
 }
 
-static void one(struct worker *me, struct tracker_worker *w, struct rng *rng)
+/* A batch of announces, and its room. */
+struct batch {
+    struct announce_req reqs[BATCH];
+    char keys[BATCH][ACCESS_KEY_LEN + 1];
+    struct tracker_visit visits[BATCH];
+    uint8_t peers4[BATCH][50 * COMPACT4_LEN];
+    uint8_t peers6[BATCH][50 * COMPACT6_LEN];
+};
+
+static void fill(struct batch *b, size_t i, struct rng *rng)
 {
     struct infohash hash = torrent(rng);
-    struct announce_req req = req_n(&hash, rng_below(rng, 3000), rng_below(rng, 2));
-    struct peer_room room = {
-        .peers4 = me->a->peers4, .peers6 = me->a->peers6, .cap4 = 50, .cap6 = 50};
-    char key[ACCESS_KEY_LEN + 1];
-    struct scrape_counts counts[3];
-    struct infohash scraped[3] = {hash, torrent(rng), torrent(rng)};
-    key_text(key, sizeof key, rng_below(rng, KEYS));
-    req.from = addr_n(rng_below(rng, 3000), rng_below(rng, 3) == 0);
-    req.event = (enum announce_event)rng_below(rng, 4);
-    req.key = span_str(key);
-    if (tracker_announce(w, &req, &room, &me->a->reply, &me->a->failure) != 0) {
-        me->refused++;
-    } else {
-        assert_true(n_peers4(me->a) + n_peers6(me->a) <= 50);
+    struct announce_req *req = &b->reqs[i];
+    *req = req_n(&hash, rng_below(rng, 3000), rng_below(rng, 2));
+    key_text(b->keys[i], sizeof b->keys[i], rng_below(rng, KEYS));
+    req->from = addr_n(rng_below(rng, 3000), rng_below(rng, 3) == 0);
+    req->event = (enum announce_event)rng_below(rng, 4);
+    req->key = span_str(b->keys[i]);
+    b->visits[i] = (struct tracker_visit){
+        .req = req,
+        .room = {.peers4 = b->peers4[i], .peers6 = b->peers6[i], .cap4 = 50, .cap6 = 50},
+    };
+}
+
+static void announce_and_scrape(struct worker *me, struct tracker_worker *w, struct rng *rng)
+{
+    struct batch *b = me->batch;
+    struct infohash scraped[BATCH];
+    struct scrape_counts counts[BATCH];
+    struct announce_failure failure;
+    for (size_t i = 0; i < BATCH; i++) {
+        fill(b, i, rng);
+        scraped[i] = torrent(rng);
     }
-    (void)tracker_scrape(w, span_str(key), scraped, 3, counts, &me->a->failure);
+    tracker_announce_all(w, b->visits, BATCH);
+    for (size_t i = 0; i < BATCH; i++) {
+        const struct announce_reply *reply = &b->visits[i].reply;
+        if (b->visits[i].status != 0) {
+            me->refused++;
+        } else {
+            assert_true(reply->peers4.n / COMPACT4_LEN + reply->peers6.n / COMPACT6_LEN <= 50);
+        }
+    }
+    (void)tracker_scrape(w, b->reqs[0].key, scraped, BATCH, counts, &failure);
 }
 
 static void *work(void *arg)
@@ -63,13 +91,7 @@ static void *work(void *arg)
     struct rng rng = {me->index + 100};
     for (uint32_t i = 0; i < ANNOUNCES; i += BATCH) {
         tracker_begin(w, at_s(1000 + i / 100));
-        for (int j = 0; j < BATCH; j++) {
-            struct infohash hash = torrent(&rng);
-            tracker_prefetch(w, &hash);
-        }
-        for (int j = 0; j < BATCH; j++) {
-            one(me, w, &rng);
-        }
+        announce_and_scrape(me, w, &rng);
         if (me->index == 0) { /* a short timeout, so that there is something to sweep */
             (void)tracker_sweep(w, 0, stopped_clock);
         }
@@ -187,8 +209,7 @@ static void workers_and_main_loop_together(void **state)
     atomic_init(&shared.running, WORKERS);
     reload(shared.t);
     for (size_t i = 0; i < WORKERS; i++) {
-        workers[i] =
-            (struct worker){.shared = &shared, .index = i, .a = calloc(1, sizeof *workers[i].a)};
+        workers[i] = (struct worker){.shared = &shared, .index = i, .batch = mem_new(struct batch)};
         assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
     }
     for (uint32_t i = 0; atomic_load(&shared.running) > 0; i++) {
@@ -204,7 +225,7 @@ static void workers_and_main_loop_together(void **state)
     for (size_t i = 0; i < WORKERS; i++) {
         assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
         refused += workers[i].refused;
-        free(workers[i].a);
+        free(workers[i].batch);
     }
     assert_true(refused < WORKERS * ANNOUNCES); /* some were let in, or nothing was tested */
     totals_agree_with_the_lists(shared.t);
