@@ -20,13 +20,24 @@ enum {
     LENGTH_DIGITS_MAX = 7, /* of Content-Length */
 };
 
+/* An announce that waits to be answered with others, without peer ids. */
+struct kept {
+    struct announce_req req;
+    uint8_t key[ACCESS_KEY_LEN];
+    struct span connection;
+    bool keep_alive;
+    bool head_only;
+    uint8_t peers4[NUMWANT_LIMIT * COMPACT4_LEN];
+    uint8_t peers6[NUMWANT_LIMIT * COMPACT6_LEN];
+};
+
 struct http_answerer {
     struct tracker_worker *worker;
     struct stats_block *stats;
     const struct tracker_cfg *tracker_cfg;
     const struct config *cfg;
     uint32_t max_scrape;
-    uint32_t n_answered; /* for sampling */
+    uint32_t n_unsampled; /* answers since the last that was timed */
     size_t room;
     char scrape_limit_text[64];
     struct announce_req announce;
@@ -36,7 +47,12 @@ struct http_answerer {
     uint8_t peers6[NUMWANT_LIMIT * COMPACT6_LEN];
     struct peer_id ids4[NUMWANT_LIMIT];
     struct peer_id ids6[NUMWANT_LIMIT];
+    size_t n_kept;
+    struct tracker_visit visits[HTTP_TOGETHER_MAX];
+    struct kept kept[HTTP_TOGETHER_MAX];
 };
+
+_Static_assert((int)HTTP_TOGETHER_MAX <= (int)TRACKER_VISITS_MAX, "all that is kept is one batch");
 
 /* A response that is being written. */
 struct response {
@@ -244,11 +260,22 @@ static void write_scrape(struct http_answerer *a, const struct http1_request *ht
     count_family(a, COUNT_http4_scrapes, from->v6);
 }
 
+/* Of the n answers to come one is timed, or their share. */
+static bool is_sample(struct http_answerer *a, size_t n)
+{
+    a->n_unsampled += (uint32_t)n;
+    if (a->n_unsampled < STATS_SAMPLE_EVERY) {
+        return false;
+    }
+    a->n_unsampled = 0;
+    return true;
+}
+
 static enum http_after answer_tracker(struct http_answerer *a, const struct http1_request *http,
                                       enum http_tracker_route route, struct span key,
                                       const struct addr *from, struct wr *out)
 {
-    bool sample = ++a->n_answered % STATS_SAMPLE_EVERY == 0;
+    bool sample = is_sample(a, 1);
     uint64_t start_ns = sample ? worker_clock_ns() : 0;
     struct response r = begin(out, head_ok, connection_text(http));
     r.head_only = http->method == HTTP1_HEAD;
@@ -263,6 +290,76 @@ static enum http_after answer_tracker(struct http_answerer *a, const struct http
                    worker_clock_ns() - start_ns);
     }
     return after;
+}
+
+/* ---- many announces ---------------------------------------------------------------------- */
+
+static struct addr client_of(const struct http_answerer *a, const struct http1_request *req,
+                             const struct addr *from, bool proxy)
+{
+    return proxy ? forwarded_for_client(req, &a->cfg->tracker.trust_forwarded_for, from) : *from;
+}
+
+bool http_answer_keep(struct http_answerer *a, const struct http1_request *req,
+                      const struct addr *from, bool proxy)
+{
+    struct span key;
+    const char *why;
+    if (a->n_kept == HTTP_TOGETHER_MAX || req->method == HTTP1_OTHER || req->has_body ||
+        http_tracker_route(req->path, &key) != HTTP_ROUTE_ANNOUNCE || key.n > ACCESS_KEY_LEN) {
+        return false;
+    }
+    struct kept *k = &a->kept[a->n_kept];
+    if (http_announce_decode(&k->req, req->query, &why) < 0 ||
+        (!k->req.compact && !k->req.no_peer_id)) {
+        return false;
+    }
+    if (key.n > 0) {
+        memcpy(k->key, key.p, key.n);
+    }
+    k->req.key = span_of(k->key, key.n);
+    k->req.from = client_of(a, req, from, proxy);
+    k->connection = connection_text(req);
+    k->keep_alive = req->keep_alive;
+    k->head_only = req->method == HTTP1_HEAD;
+    a->visits[a->n_kept++] = (struct tracker_visit){
+        .req = &k->req,
+        .room =
+            {
+                .peers4 = k->peers4,
+                .peers6 = k->peers6,
+                .cap4 = NUMWANT_LIMIT,
+                .cap6 = NUMWANT_LIMIT,
+            },
+    };
+    return true;
+}
+
+void http_answer_kept(struct http_answerer *a)
+{
+    size_t n = a->n_kept;
+    bool sample = is_sample(a, n);
+    uint64_t start_ns = sample ? worker_clock_ns() : 0;
+    tracker_announce_all(a->worker, a->visits, n);
+    if (sample) {
+        stats_time(a->stats, TIMED_HTTP_ANNOUNCE, (worker_clock_ns() - start_ns) / n);
+    }
+    a->n_kept = 0;
+}
+
+enum http_after http_answer_write(struct http_answerer *a, size_t i, struct wr *out)
+{
+    const struct kept *k = &a->kept[i];
+    const struct tracker_visit *v = &a->visits[i];
+    struct response r = begin(out, head_ok, k->connection);
+    r.head_only = k->head_only;
+    if (v->status < 0) {
+        write_failure(a, &v->failure, k->req.from.v6, out);
+    } else {
+        http_announce_reply_encode(out, &v->reply, k->req.compact);
+        count_family(a, COUNT_http4_announces, k->req.from.v6);
+    }
+    return finish(&r, k->keep_alive ? HTTP_KEEP : HTTP_CLOSE);
 }
 
 /* ---- any request ------------------------------------------------------------------------- */
@@ -289,8 +386,7 @@ enum http_after http_answer(struct http_answerer *a, const struct http1_request 
     switch (route) {
     case HTTP_ROUTE_ANNOUNCE:
     case HTTP_ROUTE_SCRAPE:
-        client =
-            proxy ? forwarded_for_client(req, &a->cfg->tracker.trust_forwarded_for, from) : *from;
+        client = client_of(a, req, from, proxy);
         return answer_tracker(a, req, route, key, &client, out);
     case HTTP_ROUTE_HEALTH:
         return write_text(out, req, head_json, SPAN("{\"status\":\"Ok\"}"));

@@ -41,4 +41,17 @@ enum http_after http_answer(struct http_answerer *a, const struct http1_request 
 /* The response to a head that http1_request_decode refused with code and why. */
 enum http_after http_refuse(struct http_answerer *a, int code, const char *why, struct wr *out);
 
+/* ---- announces of many connections, answered together ------------------------------------- */
+
+enum { HTTP_TOGETHER_MAX = 32 };
+
+/* Keeps req when it is an announce that can be answered later. False: it is for http_answer, or
+ * HTTP_TOGETHER_MAX are kept. */
+bool http_answer_keep(struct http_answerer *a, const struct http1_request *req,
+                      const struct addr *from, bool proxy);
+/* What is kept happens, in its order, and is not kept any more. Inside begin/end. */
+void http_answer_kept(struct http_answerer *a);
+/* The response to the i-th that was kept, before the next is. */
+enum http_after http_answer_write(struct http_answerer *a, size_t i, struct wr *out);
+
 #endif

@@ -15,6 +15,8 @@
  *   on_connection   a slot, tcp_accept, IDLE
  *   on_read         what was held + what came -> serve: decode, answer into the worker's output
  *                   buffer, one write; a head that is not complete is held
+ *   on_read         one whole announce on an idle connection: waits for those of other connections
+ *   on_polled       no more events in this turn: the announces that wait are answered together
  *   on_drained      serve goes on with what is held
  *
  * Failures
@@ -24,7 +26,8 @@
  *   deadline of the state           on_timer: closed
  *
  * Closing: listeners and connections count in open_handles; when the last of them has gone the
- * timer is closed, which frees the front and tells the owner.
+ * timer is closed, which frees the front and tells the owner. Whatever else happens to a connection
+ * whose announce waits, the answers come first.
  */
 #include "tracker/http_front.h"
 
@@ -56,6 +59,7 @@ struct http_conn {
     enum http_after after; /* SEND: what follows when the output has gone */
     bool proxy;
     bool has_slot;
+    bool waiting; /* in front->waiting */
     uint64_t deadline_ms;
     struct buf held; /* input that is not answered yet */
 };
@@ -70,6 +74,7 @@ struct http_front {
     struct http_slots *slots;
     struct list lists[HTTP_STATES];
     uint64_t timeout_ms[HTTP_STATES];
+    uv_check_t polled;
     uv_timer_t timer;
     bool timer_armed;
     uint64_t timer_at_ms;
@@ -81,6 +86,8 @@ struct http_front {
     http_front_on_closed on_closed;
     void *closed_ctx;
     struct http1_request req;
+    size_t n_waiting;
+    struct http_conn *waiting[HTTP_TOGETHER_MAX]; /* in the answerer's order */
     struct tcp_scratch scratch;
     size_t output_len;
     uint8_t *output;
@@ -100,11 +107,17 @@ static void on_timer_closed(uv_handle_t *handle)
     on_closed(ctx);
 }
 
+static void on_polled_closed(uv_handle_t *handle)
+{
+    struct http_front *f = container_of((uv_check_t *)handle, struct http_front, polled);
+    uv_close((uv_handle_t *)&f->timer, on_timer_closed);
+}
+
 /* The timer goes last: as long as there are connections it is needed. */
 static void close_timer_if_last(struct http_front *f)
 {
     if (f->closing && f->open_handles == 0) {
-        uv_close((uv_handle_t *)&f->timer, on_timer_closed);
+        uv_close((uv_handle_t *)&f->polled, on_polled_closed);
     }
 }
 
@@ -130,6 +143,7 @@ static void on_conn_closed(struct tcp_conn *tcp)
 
 static void close_conn(struct http_conn *c)
 {
+    ASSERT(!c->waiting);
     if (list_is_linked(&c->node)) {
         list_remove(&c->node);
     }
@@ -274,10 +288,57 @@ static void settle(struct http_conn *c, bool answered)
     }
 }
 
+static void answer_waiting(struct http_front *f)
+{
+    size_t n = f->n_waiting;
+    if (n == 0) {
+        return;
+    }
+    tracker_begin(f->worker, worker_clock_now());
+    http_answer_kept(f->answerer);
+    tracker_end(f->worker);
+    f->n_waiting = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct http_conn *c = f->waiting[i];
+        struct wr out = wr_over(f->output, f->output_len);
+        c->waiting = false;
+        c->after = http_answer_write(f->answerer, i, &out);
+        if (flush(c, &out)) {
+            settle(c, true);
+        }
+    }
+}
+
+static void on_polled(uv_check_t *check)
+{
+    answer_waiting(container_of(check, struct http_front, polled));
+}
+
+/* Whether bytes are one announce and nothing else; then it waits. */
+static bool wait_with_others(struct http_conn *c, struct span bytes)
+{
+    struct http_front *f = c->front;
+    const char *why;
+    if (c->state != HTTP_IDLE || f->closing ||
+        http1_request_decode(&f->req, bytes, &why) != (ssize_t)bytes.n ||
+        !http_answer_keep(f->answerer, &f->req, &c->tcp.peer.addr, c->proxy)) {
+        return false;
+    }
+    c->waiting = true;
+    f->waiting[f->n_waiting++] = c;
+    if (f->n_waiting == HTTP_TOGETHER_MAX) {
+        answer_waiting(f);
+    }
+    return true;
+}
+
 static void on_read(struct tcp_conn *tcp, struct span bytes)
 {
     struct http_conn *c = container_of(tcp, struct http_conn, tcp);
-    if (c->state == HTTP_LINGERING) {
+    if (c->waiting) {
+        answer_waiting(c->front);
+    }
+    if (c->state == HTTP_LINGERING || !list_is_linked(&c->node) || wait_with_others(c, bytes)) {
         return;
     }
     bool was_held = c->held.len > 0;
@@ -315,6 +376,9 @@ static void on_end(struct tcp_conn *tcp, int why)
     struct http_conn *c = container_of(tcp, struct http_conn, tcp);
     if (why == ERR_MALFORMED) {
         stats_count(c->front->stats, COUNT_http_tls_failures);
+    }
+    if (c->waiting) {
+        answer_waiting(c->front);
     }
     close_conn(c);
 }
@@ -380,6 +444,8 @@ struct http_front *http_front_new(uv_loop_t *loop, const struct http_front_optio
         list_init(&f->lists[i]);
     }
     ASSERT(uv_timer_init(loop, &f->timer) == 0);
+    ASSERT(uv_check_init(loop, &f->polled) == 0);
+    ASSERT(uv_check_start(&f->polled, on_polled) == 0);
     return f;
 }
 
@@ -416,6 +482,7 @@ void http_front_close(struct http_front *f, http_front_on_closed on_closed, void
     if (f->closing) {
         return;
     }
+    answer_waiting(f);
     f->closing = true;
     f->on_closed = on_closed;
     f->closed_ctx = ctx;
