@@ -3,6 +3,7 @@
  * Happy path
  *   tcp_listen -> on_connection -> tcp_accept: reading starts
  *   on_uv_read      plain: on_read; TLS: feed, then pump: decrypt -> on_read, until it wants more
+ *   tcp_read_now    what is there already, so that a short connection never meets the poll
  *   tcp_write       straight to the kernel; a rest is copied to `sending`, reading stops
  *   on_uv_written   `waiting` becomes `sending`, or: on_drained, reading starts again
  *   tcp_finish      when nothing waits: close_notify, then uv_shutdown
@@ -18,6 +19,7 @@
  */
 #include "net/tcp.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -173,17 +175,8 @@ static void on_uv_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
     *out = uv_buf_init((char *)c->scratch->raw, sizeof c->scratch->raw);
 }
 
-static void on_uv_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
+static void on_bytes(struct tcp_conn *c, struct span bytes)
 {
-    struct tcp_conn *c = container_of((uv_tcp_t *)stream, struct tcp_conn, handle);
-    if (n < 0) {
-        end(c, err_from_uv((int)n));
-        return;
-    }
-    if (n == 0 || c->closing || c->ended) {
-        return;
-    }
-    struct span bytes = span_of(b->base, (size_t)n);
     if (c->tls == NULL) {
         c->on->on_read(c, bytes);
         return;
@@ -194,6 +187,31 @@ static void on_uv_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
         return;
     }
     pump(c);
+}
+
+static void on_uv_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
+{
+    struct tcp_conn *c = container_of((uv_tcp_t *)stream, struct tcp_conn, handle);
+    if (n < 0) {
+        end(c, err_from_uv((int)n));
+        return;
+    }
+    if (n > 0 && !c->closing && !c->ended) {
+        on_bytes(c, span_of(b->base, (size_t)n));
+    }
+}
+
+void tcp_read_now(struct tcp_conn *c)
+{
+    uv_os_fd_t fd;
+    if (!c->reading || c->closing || c->ended ||
+        uv_fileno((const uv_handle_t *)&c->handle, &fd) < 0) {
+        return;
+    }
+    ssize_t n = recv(fd, c->scratch->raw, sizeof c->scratch->raw, MSG_DONTWAIT);
+    if (n > 0) { /* its end and errors are told in their turn */
+        on_bytes(c, span_of(c->scratch->raw, (size_t)n));
+    }
 }
 
 static void start_reading(struct tcp_conn *c)

@@ -97,6 +97,10 @@ void tcp_listener_close(struct tcp_listener *l, tcp_on_listener_closed on_closed
 MUST_CHECK int tcp_accept(struct tcp_conn *c, struct tcp_listener *l, const struct tcp_events *on,
                           struct tcp_scratch *scratch);
 
+/* Reads once without waiting for the loop's turn: a client's first bytes tend to be there when its
+ * connection is accepted, and the loop is spared the connection when they are its last, too. */
+void tcp_read_now(struct tcp_conn *c);
+
 /* Sends bytes, or keeps a copy of what cannot go now. ERR_LIMIT: too much waits. ERR_CLOSED and
  * other codes: the connection is of no use any more, close it. */
 MUST_CHECK int tcp_write(struct tcp_conn *c, struct span bytes);

@@ -12,7 +12,7 @@
  *    any -- deadline, peer's end, error, front closing --> closing: in no list
  *
  * Happy path
- *   on_connection   a slot, tcp_accept, IDLE
+ *   on_connection   a slot, tcp_accept, IDLE, and what has come already is read
  *   on_read         what was held + what came -> serve: decode, answer into the worker's output
  *                   buffer, one write; a head that is not complete is held
  *   on_read         one whole announce on an idle connection: waits for those of other connections
@@ -419,6 +419,7 @@ static void on_connection(struct tcp_listener *l, int status)
     }
     c->proxy = forwarded_for_trusts(&f->cfg->tracker.trust_forwarded_for, &c->tcp.peer.addr);
     move(c, HTTP_IDLE);
+    tcp_read_now(&c->tcp);
 }
 
 /* ---- the front --------------------------------------------------------------------------- */
