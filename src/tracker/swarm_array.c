@@ -226,13 +226,43 @@ static inline bool wire_eq(const uint8_t *x, const uint8_t *y, bool v6)
     return v6 ? memcmp(x, y, COMPACT6_LEN) == 0 : memcmp(x, y, COMPACT4_LEN) == 0;
 }
 
+/* The first eight bytes at p as they would be shifted out of a register. */
+static inline uint64_t load8(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* IPv4 peers four at a time, each as a load of eight bytes of which two are the next peer's: so the
+ * last one is not for this. Returns where it stopped: at the peer, or less than four in front of the
+ * last. */
+static uint32_t scan4_fast(const uint8_t *hot, uint32_t n, const uint8_t *wire)
+{
+    const unsigned others = 8 * (sizeof(uint64_t) - COMPACT4_LEN);
+    uint8_t padded[sizeof(uint64_t)] = {0};
+    memcpy(padded, wire, COMPACT4_LEN);
+    const uint64_t wanted = load8(padded) << others;
+    uint32_t i = 0;
+    for (; i + 4 < n; i += 4, hot += 4 * COMPACT4_LEN) {
+        bool a = load8(hot) << others == wanted;
+        bool b = load8(hot + COMPACT4_LEN) << others == wanted;
+        bool c = load8(hot + 2 * COMPACT4_LEN) << others == wanted;
+        bool d = load8(hot + 3 * COMPACT4_LEN) << others == wanted;
+        if (a | b | c | d) {
+            return i + (a ? 0 : b ? 1 : c ? 2 : 3);
+        }
+    }
+    return i;
+}
+
 static uint32_t scan(const struct peers *f, bool v6, const uint8_t *wire)
 {
     if (f->n == 0) {
         return SWARM_TABLE_NONE;
     }
     const uint8_t *hot = swarm_array_hot(f, v6, 0);
-    for (uint32_t i = 0; i < f->n; i++) {
+    for (uint32_t i = v6 ? 0 : scan4_fast(hot, f->n, wire); i < f->n; i++) {
         if (wire_eq(hot + i * compact_len(v6), wire, v6)) {
             return i;
         }
