@@ -426,34 +426,56 @@ struct peers_range swarm_array_range(const struct peers *f, bool v6, bool leeche
     return r;
 }
 
+/* One of width positions from from on, by 32 random bits. The bias is below width / 2^32. */
+static inline uint64_t one_of(uint64_t from, uint64_t width, uint32_t random)
+{
+    return from + (width * random >> 32);
+}
+
+/* A place in the turned range as a position: past its end it begins anew, and skip is left out. */
+static inline uint32_t position(struct peers_range r, uint32_t n, uint64_t place)
+{
+    uint32_t v = (uint32_t)place;
+    v = r.first + (v >= n ? v - n : v);
+    return v + (v >= r.skip);
+}
+
 /* k different positions: the range, turned by a random amount, is cut into k strata as even as
  * whole numbers allow, and one is taken from each. The turn makes all equally likely whatever the
- * strata are. */
-static void draw(const struct peers_range *r, uint32_t k, struct rng *rng, uint32_t *out)
+ * strata are. A random number is enough for two strata. */
+static void draw(const struct peers_range *range, uint32_t k, struct rng *rng, uint32_t *out)
 {
-    uint32_t n = peers_range_count(r);
-    uint32_t turn = rng_below(rng, n);
-    uint64_t step = ((uint64_t)n << 32) / k;
+    const struct peers_range r = *range; /* copies: out might lie over what is pointed to */
+    struct rng source = *rng;
+    const uint32_t n = peers_range_count(&r);
+    const uint64_t step = ((uint64_t)n << 32) / k;
+    const uint64_t turn = rng_below(&source, n);
     uint64_t edge = 0;
-    for (uint32_t i = 0; i < k; i++) {
-        uint32_t from = (uint32_t)(edge >> 32);
-        edge += step;
-        uint32_t v = turn + from + rng_below(rng, (uint32_t)(edge >> 32) - from);
-        v = r->first + (v >= n ? v - n : v);
-        out[i] = v + (v >= r->skip);
+    for (uint32_t i = 0; i < k; i += 2) {
+        uint64_t random = rng_next(&source);
+        uint64_t from = edge >> 32;
+        uint64_t middle = (edge += step) >> 32;
+        uint64_t to = (edge += step) >> 32;
+        out[i] = position(r, n, turn + one_of(from, middle - from, (uint32_t)random));
+        out[i + 1] = position(r, n, turn + one_of(middle, to - middle, (uint32_t)(random >> 32)));
     }
+    *rng = source;
 }
 
 static inline void copy_drawn(const struct peers *f, bool v6, const uint32_t *drawn, uint32_t k,
                               uint8_t *out)
 {
     const size_t len = v6 ? COMPACT6_LEN : COMPACT4_LEN;
-    if (is_chunked(f)) {
+    if (is_chunked(f) && f->n > PEERS_CHUNK) {
+        uint8_t *const *chunk = ((const struct peers_chunks *)f->p)->chunk;
+        const uint8_t *from[NUMWANT_LIMIT];
         for (uint32_t i = 0; i < k; i++) {
-            __builtin_prefetch(swarm_array_hot(f, v6, drawn[i]));
+            uint32_t at = drawn[i];
+            from[i] = chunk[at >> PEERS_CHUNK_BITS] + len * (at & (PEERS_CHUNK - 1));
+            __builtin_prefetch(from[i]);
         }
         for (uint32_t i = 0; i < k; i++) {
-            memcpy(out + i * len, swarm_array_hot(f, v6, drawn[i]), len);
+            memcpy(out + i * len, from[i], len);
         }
         return;
     }
@@ -466,7 +488,7 @@ static inline void copy_drawn(const struct peers *f, bool v6, const uint32_t *dr
 void swarm_array_choose(const struct peers_range *r, uint32_t k, struct rng *rng, uint8_t *out,
                         struct peer_id *ids)
 {
-    uint32_t drawn[NUMWANT_LIMIT];
+    uint32_t drawn[NUMWANT_LIMIT + 1]; /* they come in pairs */
     ASSERT(k > 0 && k <= NUMWANT_LIMIT && k <= peers_range_count(r));
     draw(r, k, rng, drawn);
     if (r->v6) {
