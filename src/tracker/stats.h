@@ -55,7 +55,8 @@ enum tracker_counter {
         TRACKER_COUNTER_COUNT
 };
 
-/* What is timed, one sample in STATS_SAMPLE_EVERY requests. */
+/* What is timed, one sample in STATS_SAMPLE_EVERY requests; of those answered together, the share of
+ * one in the time of all. */
 enum tracker_timed {
     TIMED_UDP_CONNECT,
     TIMED_UDP_ANNOUNCE,
