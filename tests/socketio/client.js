@@ -59,9 +59,10 @@ const actions = {
   run({ code }) {
     new Function('socket', code)(socket);
   },
-  // Heartbeats of this client are lost from now on.
+  // Heartbeats of this client are lost from now on; it does not give up by itself.
   silence() {
     const engine = manager.engine;
+    engine.pingTimeout = 3600000; // of version 2, which misses the pongs
     const name = version === 4 ? '_sendPacket' : 'sendPacket';
     const send = engine[name].bind(engine);
     engine[name] = (type, ...more) => {
