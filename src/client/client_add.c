@@ -346,8 +346,8 @@ static void on_existing(void *ctx)
 /* It is here, or was: what becomes of it is answered later. */
 static void add_behind(struct record *r, struct add_op *op)
 {
-    if (r->state ==
-        RECORD_LIVE) { /* stored already, yet the answer must not come from inside the call */
+    /* Stored already, yet the answer must not come from inside the call. */
+    if (r->state == RECORD_LIVE) {
         client_later(r->c, on_existing, op);
         return;
     }
