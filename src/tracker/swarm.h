@@ -64,8 +64,9 @@ enum { SWARM_VISITS_MAX = 64 };
 /* Record up to SWARM_VISITS_MAX announces and choose peers for the answers. Those of one torrent
  * happen in their order. A few go on side by side, so that their waits for memory overlap.
  *
- * chooses  different peers, all equally likely over both families as far as their caps allow;
- *          never the visitor itself; only leechers for a seeder; none for a peer that stops.
+ * chooses  different peers, all equally likely over both families as far as their caps allow, in
+ *          runs of a few neighbours from all over the swarm; never the visitor itself; only
+ *          leechers for a seeder; none for a peer that stops.
  * cost     O(1) and O(numwant) each, plus a scan of at most PEERS_BLOCK_MAX endpoints.
  */
 void swarms_announce(struct swarms *s, struct swarm_visit *visits, size_t n, struct rng *rng);

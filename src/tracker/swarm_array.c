@@ -426,78 +426,101 @@ struct peers_range swarm_array_range(const struct peers *f, bool v6, bool leeche
     return r;
 }
 
-/* One of width positions from from on, by 32 random bits. The bias is below width / 2^32. */
-static inline uint64_t one_of(uint64_t from, uint64_t width, uint32_t random)
+/* Peers are given in runs of neighbours, which lie in one cache line or two. */
+enum { RUN = 4, RUNS_MAX = (NUMWANT_LIMIT + RUN - 1) / RUN };
+
+static inline uint32_t run_len(uint32_t k, uint32_t run)
 {
-    return from + (width * random >> 32);
+    uint32_t rest = k - run * RUN;
+    return rest < RUN ? rest : RUN;
 }
 
 /* A place in the turned range as a position: past its end it begins anew, and skip is left out. */
-static inline uint32_t position(struct peers_range r, uint32_t n, uint64_t place)
+static inline uint32_t position(const struct peers_range *r, uint32_t n, uint32_t place)
 {
-    uint32_t v = (uint32_t)place;
-    v = r.first + (v >= n ? v - n : v);
-    return v + (v >= r.skip);
+    uint32_t v = r->first + (place >= n ? place - n : place);
+    return v + (v >= r->skip);
 }
 
-/* k different positions: the range, turned by a random amount, is cut into k strata as even as
- * whole numbers allow, and one is taken from each. The turn makes all equally likely whatever the
- * strata are. A random number is enough for two strata. */
-static void draw(const struct peers_range *range, uint32_t k, struct rng *rng, uint32_t *out)
+/* Where the runs of k peers start. The range, turned by a random amount, is cut into strata as even
+ * as whole numbers allow, and a run is taken from each. The turn makes all peers equally likely,
+ * whatever the strata are. */
+static void draw(uint32_t n, uint32_t k, struct rng *rng, uint32_t *places)
 {
-    const struct peers_range r = *range; /* copies: out might lie over what is pointed to */
-    struct rng source = *rng;
-    const uint32_t n = peers_range_count(&r);
-    const uint64_t step = ((uint64_t)n << 32) / k;
-    const uint64_t turn = rng_below(&source, n);
+    struct rng source = *rng;                      /* a copy: places might lie over it */
+    const uint64_t step = ((uint64_t)n << 32) / k; /* places for one peer, in 2^-32 */
+    const uint32_t turn = rng_below(&source, n);
     uint64_t edge = 0;
-    for (uint32_t i = 0; i < k; i += 2) {
-        uint64_t random = rng_next(&source);
-        uint64_t from = edge >> 32;
-        uint64_t middle = (edge += step) >> 32;
-        uint64_t to = (edge += step) >> 32;
-        out[i] = position(r, n, turn + one_of(from, middle - from, (uint32_t)random));
-        out[i + 1] = position(r, n, turn + one_of(middle, to - middle, (uint32_t)(random >> 32)));
+    for (uint32_t run = 0; run * RUN < k; run++) {
+        uint32_t len = run_len(k, run);
+        uint32_t from = (uint32_t)(edge >> 32);
+        edge += len * step;
+        uint32_t n_starts = (uint32_t)(edge >> 32) - from - (len - 1);
+        places[run] = turn + from + rng_below(&source, n_starts);
     }
     *rng = source;
 }
 
-static inline void copy_drawn(const struct peers *f, bool v6, const uint32_t *drawn, uint32_t k,
-                              uint8_t *out)
+/* Constant lengths, as in wire_eq. */
+static inline void copy_run(uint8_t *out, const uint8_t *from, bool v6)
 {
-    const size_t len = v6 ? COMPACT6_LEN : COMPACT4_LEN;
-    if (is_chunked(f) && f->n > PEERS_CHUNK) {
-        uint8_t *const *chunk = ((const struct peers_chunks *)f->p)->chunk;
-        const uint8_t *from[NUMWANT_LIMIT];
-        for (uint32_t i = 0; i < k; i++) {
-            uint32_t at = drawn[i];
-            from[i] = chunk[at >> PEERS_CHUNK_BITS] + len * (at & (PEERS_CHUNK - 1));
-            __builtin_prefetch(from[i]);
-        }
-        for (uint32_t i = 0; i < k; i++) {
-            memcpy(out + i * len, from[i], len);
-        }
+    if (v6) {
+        memcpy(out, from, RUN * COMPACT6_LEN);
+    } else {
+        memcpy(out, from, RUN * COMPACT4_LEN);
+    }
+}
+
+static inline void copy_peers(const struct peers_range *r, uint32_t n, uint32_t place, uint32_t len,
+                              bool v6, uint8_t *out)
+{
+    const size_t peer_len = v6 ? COMPACT6_LEN : COMPACT4_LEN;
+    uint32_t first = position(r, n, place);
+    uint32_t last = position(r, n, place + len - 1);
+    bool together =
+        r->f->cap != PEERS_CHUNKED || first >> PEERS_CHUNK_BITS == last >> PEERS_CHUNK_BITS;
+    if (len == RUN && last - first == RUN - 1 && together) {
+        copy_run(out, swarm_array_hot(r->f, v6, first), v6);
         return;
     }
-    const uint8_t *hot = swarm_array_hot(f, v6, 0);
-    for (uint32_t i = 0; i < k; i++) {
-        memcpy(out + i * len, hot + drawn[i] * len, len);
+    for (uint32_t i = 0; i < len; i++) {
+        memcpy(out + i * peer_len, swarm_array_hot(r->f, v6, position(r, n, place + i)), peer_len);
+    }
+}
+
+static inline void copy_runs(const struct peers_range *r, uint32_t k, const uint32_t *places,
+                             bool v6, uint8_t *out)
+{
+    const size_t peer_len = v6 ? COMPACT6_LEN : COMPACT4_LEN;
+    const uint32_t n = peers_range_count(r);
+    if (is_chunked(r->f)) {
+        for (uint32_t run = 0; run * RUN < k; run++) {
+            const uint8_t *hot = swarm_array_hot(r->f, v6, position(r, n, places[run]));
+            __builtin_prefetch(hot);
+            __builtin_prefetch(hot + RUN * peer_len - 1);
+        }
+    }
+    for (uint32_t run = 0; run * RUN < k; run++) {
+        copy_peers(r, n, places[run], run_len(k, run), v6, out + run * RUN * peer_len);
     }
 }
 
 void swarm_array_choose(const struct peers_range *r, uint32_t k, struct rng *rng, uint8_t *out,
                         struct peer_id *ids)
 {
-    uint32_t drawn[NUMWANT_LIMIT + 1]; /* they come in pairs */
-    ASSERT(k > 0 && k <= NUMWANT_LIMIT && k <= peers_range_count(r));
-    draw(r, k, rng, drawn);
-    if (r->v6) {
-        copy_drawn(r->f, true, drawn, k, out);
+    uint32_t places[RUNS_MAX];
+    const struct peers_range range = *r; /* a copy: out might lie over it */
+    const uint32_t n = peers_range_count(r);
+    ASSERT(k > 0 && k <= NUMWANT_LIMIT && k <= n);
+    draw(n, k, rng, places);
+    if (range.v6) {
+        copy_runs(&range, k, places, true, out);
     } else {
-        copy_drawn(r->f, false, drawn, k, out);
+        copy_runs(&range, k, places, false, out);
     }
     for (uint32_t i = 0; ids != NULL && i < k; i++) {
-        ids[i] = swarm_array_cold(r->f, r->v6, drawn[i])->peer_id;
+        uint32_t at = position(&range, n, places[i / RUN] + i % RUN);
+        ids[i] = swarm_array_cold(range.f, range.v6, at)->peer_id;
     }
 }
 

@@ -173,7 +173,8 @@ static inline uint32_t peers_range_count(const struct peers_range *r)
 }
 
 /* Copy k (1 .. min(peers_range_count, NUMWANT_LIMIT)) different peers of the range in wire form to
- * out, and their ids to ids unless that is NULL. Every peer is equally likely. */
+ * out, and their ids to ids unless that is NULL. Every peer is equally likely; a few neighbours go
+ * together. */
 void swarm_array_choose(const struct peers_range *r, uint32_t k, struct rng *rng, uint8_t *out,
                         struct peer_id *ids);
 
