@@ -267,8 +267,6 @@ static void set_rate(struct call *c, const char *name, bool down)
 {
     struct infohash hash;
     struct gotorrent_param p;
-    struct client_options o;
-    struct client *client = c->env->parts.client;
     uint64_t bps;
     if (!take_target(c, &hash)) {
         return;
@@ -281,12 +279,11 @@ static void set_rate(struct call *c, const char *name, bool down)
         call_fail(c, 422, "%s is not a rate", name);
         return;
     }
-    int status = client_options_of(client, &hash, &o);
-    if (status == 0) {
-        *(down ? &o.max_down_bps : &o.max_up_bps) = bps;
-        status = client_set_options(client, &hash, &o, on_done, c->x);
-    }
-    started(c, status);
+    const struct client_change change = {
+        .max_down_bps = down ? &bps : NULL,
+        .max_up_bps = down ? NULL : &bps,
+    };
+    started(c, client_set_options(c->env->parts.client, &hash, &change, on_done, c->x));
 }
 
 static void get_down_rate(struct call *c)

@@ -301,6 +301,7 @@ static void put_flags(struct call *c)
 {
     struct infohash hash;
     struct client_options options;
+    struct client_change change = {.set = 0};
     char why[SPRITZLE_WHY_MAX];
     if (!spritzle_take_hash(c, &hash)) {
         return;
@@ -308,10 +309,11 @@ static void put_flags(struct call *c)
     int rc = client_options_of(c->env->parts.client, &hash, &options);
     if (rc < 0) {
         spritzle_answer_failure(c->x, rc);
-    } else if (spritzle_flags_change(&options.flags, c->req->body, why) < 0) {
+    } else if (spritzle_flags_parse(&change.set, &change.clear, options.flags, c->req->body, why) <
+               0) {
         call_fail(c, 400, "%s", why);
     } else {
-        spritzle_started(c, client_set_options(c->env->parts.client, &hash, &options,
+        spritzle_started(c, client_set_options(c->env->parts.client, &hash, &change,
                                                spritzle_answer_done, c->x));
     }
 }

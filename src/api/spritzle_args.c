@@ -324,6 +324,6 @@ int spritzle_args_parse(struct spritzle_args *a, struct span text, bool whole,
     if (tracker_url.n > 0) {
         a->trackers[a->add.n_trackers++] = tracker_url;
     }
-    a->add.flags = spritzle_flags_meant(a->add.flags, 0);
+    a->add.flags = spritzle_flags_meant(a->add.flags);
     return 0;
 }

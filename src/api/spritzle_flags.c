@@ -41,16 +41,9 @@ unsigned spritzle_flags_shown(unsigned flags)
     return (flags & TORRENT_SHARE_MODE) != 0 ? flags & ~(unsigned)TORRENT_UPLOAD_ONLY : flags;
 }
 
-unsigned spritzle_flags_meant(unsigned shown, unsigned others)
+unsigned spritzle_flags_meant(unsigned asked)
 {
-    unsigned known = 0;
-    for (size_t i = 0; i < N_FLAGS; i++) {
-        known |= flags_known[i].flag;
-    }
-    if ((shown & TORRENT_SHARE_MODE) != 0) {
-        shown |= TORRENT_UPLOAD_ONLY;
-    }
-    return (shown & known) | (others & ~known);
+    return (asked & TORRENT_SHARE_MODE) != 0 ? asked | TORRENT_UPLOAD_ONLY : asked;
 }
 
 void spritzle_flags_add(struct buf *out, unsigned flags)
@@ -63,7 +56,8 @@ void spritzle_flags_add(struct buf *out, unsigned flags)
     buf_add_byte(out, '}');
 }
 
-static int change(unsigned *shown, const cJSON *object, char why[static SPRITZLE_WHY_MAX])
+static int take(unsigned *set, unsigned *clear, const cJSON *object,
+                char why[static SPRITZLE_WHY_MAX])
 {
     for (const cJSON *item = object->child; item != NULL; item = item->next) {
         unsigned flag = spritzle_flag_of(item->string);
@@ -75,27 +69,27 @@ static int change(unsigned *shown, const cJSON *object, char why[static SPRITZLE
             (void)snprintf(why, SPRITZLE_WHY_MAX, "%s must be true or false", item->string);
             return ERR_MALFORMED;
         }
-        *shown = cJSON_IsTrue(item) ? *shown | flag : *shown & ~flag;
+        bool on = cJSON_IsTrue(item);
+        *set = on ? *set | flag : *set & ~flag;
+        *clear = on ? *clear & ~flag : *clear | flag;
     }
     return 0;
 }
 
-int spritzle_flags_change(unsigned *flags, struct span json, char why[static SPRITZLE_WHY_MAX])
+int spritzle_flags_parse(unsigned *set, unsigned *clear, unsigned now, struct span json,
+                         char why[static SPRITZLE_WHY_MAX])
 {
-    unsigned shown = spritzle_flags_shown(*flags);
     cJSON *object = spritzle_json_object(json);
+    *set = *clear = 0;
     if (object == NULL) {
         (void)snprintf(why, SPRITZLE_WHY_MAX, "not a JSON object");
         return ERR_MALFORMED;
     }
-    int status = change(&shown, object, why);
+    int status = take(set, clear, object, why);
     cJSON_Delete(object);
-    if (status == 0 && ((*flags ^ shown) & TORRENT_SEED_MODE) != 0) {
+    if (status == 0 && (((*set & ~now) | (*clear & now)) & TORRENT_SEED_MODE) != 0) {
         (void)snprintf(why, SPRITZLE_WHY_MAX, "seed_mode is for adding only");
         status = ERR_MALFORMED;
-    }
-    if (status == 0) {
-        *flags = spritzle_flags_meant(shown, *flags);
     }
     return status;
 }

@@ -15,17 +15,17 @@
 /* The bit of enum torrent_flag; 0: no such name. */
 unsigned spritzle_flag_of(const char *name);
 
-/* From what a torrent has to what is shown, and back. */
+/* From what a torrent has to what is shown, and from what is asked for to what a new one has. */
 unsigned spritzle_flags_shown(unsigned flags);
-unsigned spritzle_flags_meant(unsigned shown, unsigned others);
+unsigned spritzle_flags_meant(unsigned asked);
 
 /* {"paused": false, ...} */
 void spritzle_flags_add(struct buf *out, unsigned flags);
 
-/* Changes *flags by an object of names and booleans. returns 0, or ERR_MALFORMED with why, after
- * which *flags is as it was. */
+/* What an object of names and booleans asks for of a torrent that has the flags now: bits to set and
+ * to clear, none in both. returns 0, or ERR_MALFORMED with why. seed_mode may only be as it is. */
 enum { SPRITZLE_WHY_MAX = 192 };
-MUST_CHECK int spritzle_flags_change(unsigned *flags, struct span json,
-                                     char why[static SPRITZLE_WHY_MAX]);
+MUST_CHECK int spritzle_flags_parse(unsigned *set, unsigned *clear, unsigned now, struct span json,
+                                    char why[static SPRITZLE_WHY_MAX]);
 
 #endif

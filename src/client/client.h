@@ -110,11 +110,19 @@ struct client_options {
 /* ERR_NOT_FOUND. priorities are borrowed until the next call. */
 int client_options_of(const struct client *c, const struct infohash *hash,
                       struct client_options *out);
-/* Stored, then done. What o has as it is now is left alone, also when another call changes it
- * meanwhile; so are TORRENT_SEED_MODE and TORRENT_NO_OWN_TRACKER. ERR_NOT_FOUND; ERR_INVALID:
- * priorities that do not fit the files. */
+/* What is to be changed of it. NULL, and bits that are in neither: as it is. Share mode downloads
+ * nothing: TORRENT_UPLOAD_ONLY begins with TORRENT_SHARE_MODE, and ends with it unless it is set here. */
+struct client_change {
+    unsigned set, clear; /* of the flags; a bit that is in both is set */
+    const uint64_t *max_down_bps, *max_up_bps;
+    const uint32_t *max_peers;
+    const struct span *priorities;
+};
+/* Stored, then done. Changes of one torrent, and pauses, are carried out one behind the other, in the
+ * order of the calls. TORRENT_SEED_MODE and TORRENT_NO_OWN_TRACKER stay as they are. ERR_NOT_FOUND;
+ * ERR_INVALID: priorities that do not fit the files. */
 MUST_CHECK int client_set_options(struct client *c, const struct infohash *hash,
-                                  const struct client_options *o, client_done done, void *ctx);
+                                  const struct client_change *change, client_done done, void *ctx);
 /* The same of one flag; to resume ends a fault, too. */
 MUST_CHECK int client_set_paused(struct client *c, const struct infohash *hash, bool paused,
                                  client_done done, void *ctx);

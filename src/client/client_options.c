@@ -1,10 +1,11 @@
 /* What is asked of a torrent: flags, limits, priorities, pause.
  *
  * 1. Stored -> the engine -> answered. Failures before the commit change nothing.
- * 2. A call says how everything is to be, and means what it changes of what there is: only that is
- *    kept of it. So two calls at the same time do not undo each other.
+ * 2. A call names what it means, and nothing else is changed by it: two calls at the same time do not
+ *    undo each other, and of those that name the same the last one wins.
  * 3. One change of a torrent is with the database at a time; those that come meanwhile wait behind
- *    it (change.waiting), and each begins with what the engine has by then.
+ *    it (change.waiting), and each begins with what the engine has by then: what it comes to is
+ *    not known before (flags_after).
  * 4. A torrent that goes away meanwhile: ERR_NOT_FOUND for all of them, when the first one is back.
  */
 #include <stdlib.h>
@@ -26,7 +27,7 @@ struct change {
     torrent_id id;
     struct list node;    /* in waiting of the one before */
     struct list waiting; /* behind this one, while it is stored */
-    unsigned set, clear; /* bits of enum torrent_flag */
+    unsigned set, clear; /* bits of enum torrent_flag; once it begins, those that differ */
     bool wake;           /* even if it is not paused: a fault ends by it */
     bool has_down, has_up, has_peers, has_priorities;
     uint64_t max_down_bps, max_up_bps;
@@ -70,12 +71,24 @@ static void current(const struct record *r, struct client_options *out)
     };
 }
 
+static unsigned flags_after(unsigned now, unsigned set, unsigned clear)
+{
+    unsigned after = (now & ~clear) | set;
+    if ((after & TORRENT_SHARE_MODE) != 0) {
+        return after | TORRENT_UPLOAD_ONLY;
+    }
+    bool share_ends = (now & TORRENT_SHARE_MODE) != 0;
+    return share_ends ? after & ~(TORRENT_UPLOAD_ONLY & ~set) : after;
+}
+
 /* ch takes part of the database's time now. */
 static int store_change(struct record *r, struct change *ch)
 {
     struct client_options now;
     current(r, &now);
-    const unsigned flags = (now.flags & ~ch->clear) | ch->set;
+    const unsigned flags = flags_after(now.flags, ch->set, ch->clear);
+    ch->set = flags & ~now.flags;
+    ch->clear = now.flags & ~flags;
     const struct store_torrent row = {
         .info_hash = r->info_hash,
         .flags = flags,
@@ -238,44 +251,39 @@ static int check_priorities(const struct record *r, struct span *priorities)
     return 0;
 }
 
-/* What o changes of now. */
-static void fill_change(struct change *ch, const struct client_options *o,
-                        const struct client_options *now)
+static void take_change(struct change *ch, const struct client_change *o, struct span priorities)
 {
-    ch->set = o->flags & ~now->flags & changeable;
-    ch->clear = now->flags & ~o->flags & changeable;
-    ch->has_down = o->max_down_bps != now->max_down_bps;
-    ch->has_up = o->max_up_bps != now->max_up_bps;
-    ch->has_peers = o->max_peers != now->max_peers;
-    ch->has_priorities = !span_eq(o->priorities, now->priorities);
+    ch->set = o->set & changeable;
+    ch->clear = o->clear & changeable;
+    ch->has_down = o->max_down_bps != NULL;
+    ch->has_up = o->max_up_bps != NULL;
+    ch->has_peers = o->max_peers != NULL;
+    ch->has_priorities = o->priorities != NULL;
     ch->clear |= ch->has_priorities ? TORRENT_REST_SKIPPED : 0;
-    ch->max_down_bps = o->max_down_bps;
-    ch->max_up_bps = o->max_up_bps;
-    ch->max_peers = o->max_peers;
-    if (ch->has_priorities && o->priorities.n > 0) {
-        ch->n_priorities = o->priorities.n;
+    ch->max_down_bps = ch->has_down ? *o->max_down_bps : 0;
+    ch->max_up_bps = ch->has_up ? *o->max_up_bps : 0;
+    ch->max_peers = ch->has_peers ? *o->max_peers : 0;
+    if (priorities.n > 0) {
+        ch->n_priorities = priorities.n;
         ch->priorities = mem_array(ch->n_priorities, 1);
-        memcpy(ch->priorities, o->priorities.p, ch->n_priorities);
+        memcpy(ch->priorities, priorities.p, ch->n_priorities);
     }
 }
 
 int client_set_options(struct client *c, const struct infohash *hash,
-                       const struct client_options *o, client_done done, void *ctx)
+                       const struct client_change *change, client_done done, void *ctx)
 {
     struct record *r = record_live(c, hash);
-    struct client_options now, wanted = *o;
+    struct span priorities = change->priorities == NULL ? span_of(NULL, 0) : *change->priorities;
     if (r == NULL) {
         return client_not_here(c);
     }
-    current(r, &now);
-    if (!span_eq(o->priorities, now.priorities)) {
-        int status = check_priorities(r, &wanted.priorities);
-        if (status < 0) {
-            return status;
-        }
+    int status = check_priorities(r, &priorities);
+    if (status < 0) {
+        return status;
     }
     struct change *ch = change_new(r, done, ctx);
-    fill_change(ch, &wanted, &now);
+    take_change(ch, change, priorities);
     return submit(r, ch);
 }
 

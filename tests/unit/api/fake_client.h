@@ -54,6 +54,8 @@ struct client {
     struct infohash hash;
     struct http_get_opts fetch;
     struct client_add add; /* without its texts */
+    unsigned set, clear;   /* of options */
+    bool named_down, named_up;
     /* Under way. */
     client_added added;
     client_session_added session_added;
@@ -190,11 +192,20 @@ int client_options_of(const struct client *c, const struct infohash *hash,
 }
 
 int client_set_options(struct client *c, const struct infohash *hash,
-                       const struct client_options *o, client_done done, void *ctx)
+                       const struct client_change *change, client_done done, void *ctx)
 {
     int status = fake_client_change(c, "options", hash, done, ctx);
+    c->set = change->set;
+    c->clear = change->clear;
+    c->named_down = change->max_down_bps != NULL;
+    c->named_up = change->max_up_bps != NULL;
     if (status == 0 && c->fail == 0) {
-        c->options = *o;
+        struct client_options *o = &c->options;
+        o->flags = (o->flags & ~change->clear) | change->set;
+        o->max_down_bps = change->max_down_bps == NULL ? o->max_down_bps : *change->max_down_bps;
+        o->max_up_bps = change->max_up_bps == NULL ? o->max_up_bps : *change->max_up_bps;
+        o->max_peers = change->max_peers == NULL ? o->max_peers : *change->max_peers;
+        o->priorities = change->priorities == NULL ? o->priorities : *change->priorities;
     }
     return status;
 }

@@ -436,8 +436,11 @@ static void test_changes(void **state)
     assert_int_equal(f->client.options.max_down_bps, 1536);
     assert_int_equal(f->client.options.max_up_bps, 7);
     assert_int_equal(f->client.options.flags, TORRENT_PAUSED);
+    assert_true(f->client.named_down && !f->client.named_up);
+    assert_true(f->client.set == 0 && f->client.clear == 0);
     ask(f, "GET /setuprate", AT "uprate: 0\r\n", "", 200, "");
     assert_int_equal(f->client.options.max_up_bps, 0);
+    assert_true(f->client.named_up && !f->client.named_down);
     ask(f, "GET /remove", AT, "", 200, "");
     assert_false(f->client.with_data);
     ask(f, "GET /remove", AT "deletedata: yes\r\n", "", 200, "");

@@ -243,6 +243,10 @@ static void test_changes(void **state)
     ask(f, "PUT /torrent/" HASH "/flags", "", "{\"sequential_download\":true}", 200, "");
     assert_string_equal(f->client.asked, "options");
     assert_int_equal(f->client.options.flags, TORRENT_SEQUENTIAL);
+    ask(f, "PUT /torrent/" HASH "/flags", "", "{\"paused\":false,\"sequential_download\":true}",
+        200, "");
+    assert_int_equal(f->client.set, TORRENT_SEQUENTIAL); /* also what is so already */
+    assert_int_equal(f->client.clear, TORRENT_PAUSED);
     change(f, "GET /torrent/" HASH "/flags", 200,
            "{\"paused\": false, \"auto_managed\": false, \"sequential_download\": true, ");
     ask(f, "PUT /torrent/" HASH "/flags", "", "{\"x\":true}", 400,

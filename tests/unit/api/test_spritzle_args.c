@@ -226,47 +226,53 @@ static void test_a_whole_request(void **state)
 
 /* ---- flags --------------------------------------------------------------------------------- */
 
+/* Whoever puts what he was shown changes nothing, and names everything. */
 static void test_flags_round_trip(void **state)
 {
     struct rng rng = {42};
     (void)state;
     for (int i = 0; i < 1000; i++) {
-        unsigned flags = (unsigned)rng_next(&rng) & 0x3ff;
-        if (flags & TORRENT_SHARE_MODE) {
-            flags |= TORRENT_UPLOAD_ONLY;
-        }
-        assert_int_equal(spritzle_flags_meant(spritzle_flags_shown(flags), flags), flags);
+        unsigned flags = spritzle_flags_meant((unsigned)rng_next(&rng) & 0x3ff);
+        unsigned set, clear;
         struct buf out;
-        unsigned again = flags;
+        assert_int_equal(spritzle_flags_meant(spritzle_flags_shown(flags)), flags);
         buf_init(&out, 1024);
         spritzle_flags_add(&out, flags);
-        assert_int_equal(spritzle_flags_change(&again, buf_span(&out), why), 0);
-        assert_int_equal(again, flags);
+        assert_int_equal(spritzle_flags_parse(&set, &clear, flags, buf_span(&out), why), 0);
+        assert_int_equal(set & clear, 0);
+        assert_int_equal(spritzle_flags_meant((flags & ~clear) | set), flags);
+        assert_int_equal(set | clear, TORRENT_PAUSED | TORRENT_AUTO_MANAGED | TORRENT_SEQUENTIAL |
+                                          TORRENT_SEED_MODE | TORRENT_UPLOAD_ONLY |
+                                          TORRENT_SHARE_MODE | TORRENT_SUPER_SEEDING);
         buf_release(&out);
     }
 }
 
-static void test_flags_changed(void **state)
+static void test_flags_named(void **state)
 {
     static const struct {
-        unsigned before;
+        unsigned now;
         const char *text;
-        unsigned after;
+        unsigned set, clear;
     } cases[] = {
-        {0, "{}", 0},
-        {TORRENT_NO_PEX, "{\"paused\":true}", TORRENT_NO_PEX | TORRENT_PAUSED},
-        {TORRENT_PAUSED, "{\"paused\":false,\"super_seeding\":true}", TORRENT_SUPER_SEEDING},
-        {0, "{\"share_mode\":true}", TORRENT_SHARE_MODE | TORRENT_UPLOAD_ONLY},
-        {TORRENT_SHARE_MODE | TORRENT_UPLOAD_ONLY, "{\"share_mode\":false}", 0},
+        {TORRENT_PAUSED, "{}", 0, 0},
+        /* what is so already is meant all the same */
+        {TORRENT_PAUSED, "{\"paused\":true}", TORRENT_PAUSED, 0},
+        {0, "{\"paused\":false,\"super_seeding\":true}", TORRENT_SUPER_SEEDING, TORRENT_PAUSED},
+        {0, "{\"paused\":false,\"paused\":true}", TORRENT_PAUSED, 0},
+        {0, "{\"share_mode\":true}", TORRENT_SHARE_MODE, 0},
         {TORRENT_SHARE_MODE | TORRENT_UPLOAD_ONLY, "{\"upload_mode\":true,\"share_mode\":false}",
-         TORRENT_UPLOAD_ONLY},
-        {TORRENT_SEED_MODE, "{\"seed_mode\":true}", TORRENT_SEED_MODE},
+         TORRENT_UPLOAD_ONLY, TORRENT_SHARE_MODE},
+        {TORRENT_SEED_MODE, "{\"seed_mode\":true}", TORRENT_SEED_MODE, 0},
+        {0, "{\"seed_mode\":false}", 0, TORRENT_SEED_MODE},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        unsigned flags = cases[i].before;
-        assert_int_equal(spritzle_flags_change(&flags, span_str(cases[i].text), why), 0);
-        assert_int_equal(flags, cases[i].after);
+        unsigned set, clear;
+        assert_int_equal(
+            spritzle_flags_parse(&set, &clear, cases[i].now, span_str(cases[i].text), why), 0);
+        assert_int_equal(set, cases[i].set);
+        assert_int_equal(clear, cases[i].clear);
     }
 }
 
@@ -274,20 +280,22 @@ static void test_flags_refused(void **state)
 {
     static const struct {
         const char *text, *why;
+        unsigned now;
     } cases[] = {
-        {"", "not a JSON object"},
-        {"[]", "not a JSON object"},
-        {"{\"x\":true}", "unknown flag: x"},
-        {"{\"paused\":1}", "paused must be true or false"},
-        {"{\"paused\":true,\"x\":true}", "unknown flag: x"},
-        {"{\"seed_mode\":true}", "seed_mode is for adding only"},
+        {"", "not a JSON object", 0},
+        {"[]", "not a JSON object", 0},
+        {"{\"x\":true}", "unknown flag: x", 0},
+        {"{\"paused\":1}", "paused must be true or false", 0},
+        {"{\"paused\":true,\"x\":true}", "unknown flag: x", 0},
+        {"{\"seed_mode\":true}", "seed_mode is for adding only", 0},
+        {"{\"seed_mode\":false}", "seed_mode is for adding only", TORRENT_SEED_MODE},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        unsigned flags = TORRENT_SEQUENTIAL;
-        assert_true(spritzle_flags_change(&flags, span_str(cases[i].text), why) < 0);
+        unsigned set, clear;
+        assert_true(spritzle_flags_parse(&set, &clear, cases[i].now, span_str(cases[i].text), why) <
+                    0);
         assert_string_equal(why, cases[i].why);
-        assert_int_equal(flags, TORRENT_SEQUENTIAL);
     }
 }
 
@@ -304,7 +312,7 @@ int main(void)
         cmocka_unit_test(test_as_many_trackers_as_may_be),
         cmocka_unit_test(test_a_whole_request),
         cmocka_unit_test(test_flags_round_trip),
-        cmocka_unit_test(test_flags_changed),
+        cmocka_unit_test(test_flags_named),
         cmocka_unit_test(test_flags_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

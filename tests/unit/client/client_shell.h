@@ -42,6 +42,8 @@ struct store_call {
     struct infohash hashes[SHELL_HASHES_MAX];
     size_t n_hashes;
     unsigned flags; /* of "add" and "options", as what follows */
+    uint64_t max_down_bps, max_up_bps;
+    uint32_t max_peers;
     bool stop_pending;
     uint8_t priorities[SHELL_FILES_MAX];
     size_t n_priorities; /* also of more than that */
@@ -87,6 +89,9 @@ static inline void store_call_options(struct store_call *call, const struct stor
 {
     size_t n = t->priorities.n;
     call->flags = t->flags;
+    call->max_down_bps = t->max_down_bps;
+    call->max_up_bps = t->max_up_bps;
+    call->max_peers = t->max_peers;
     call->stop_pending = t->stop_pending;
     call->n_priorities = n;
     if (n > 0) {

@@ -1,4 +1,4 @@
-/* Adding to the client's shell: which files are wanted, and where they go. */
+/* Adding to the client's shell: which files are wanted, where they go, and what is changed of that. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/rng.h"
 #include "client/picker.h"
 #include "proto/metainfo.h"
 #include "unit/client/client_shell.h"
@@ -118,21 +119,21 @@ static void test_options_of_named_files(void **state)
     struct shell *sh = shell_start();
     struct answer a = {.here = false}, b = {.here = false}, c = {.here = false};
     struct client_options now;
+    struct span priorities = SPAN("\4");
+    const struct client_change ordered = {.set = TORRENT_SEQUENTIAL};
+    const struct client_change chosen = {.priorities = &priorities};
     (void)state;
     (void)stored(sh, LINK "&so=1", SPAN(""));
-    assert_int_equal(client_options_of(sh->client, &hash, &now), 0);
-    now.flags |= TORRENT_SEQUENTIAL;
-    assert_int_equal(client_set_options(sh->client, &hash, &now, on_done, &a), 0);
+    assert_int_equal(client_set_options(sh->client, &hash, &ordered, on_done, &a), 0);
     struct store_call call = store_take(sh, "options");
     assert_int_equal(call.n_priorities, 2);
     assert_int_equal(call.flags, TORRENT_PAUSED | TORRENT_SEQUENTIAL | TORRENT_REST_SKIPPED);
     store_give(&sh->store, &call, 0);
     assert_true(a.here && a.status == 0);
 
-    now.priorities = SPAN("\4");
-    assert_int_equal(client_set_options(sh->client, &hash, &now, on_done, &b), ERR_INVALID);
-    now.priorities = SPAN("");
-    assert_int_equal(client_set_options(sh->client, &hash, &now, on_done, &c), 0);
+    assert_int_equal(client_set_options(sh->client, &hash, &chosen, on_done, &b), ERR_INVALID);
+    priorities = SPAN("");
+    assert_int_equal(client_set_options(sh->client, &hash, &chosen, on_done, &c), 0);
     call = store_take(sh, "options");
     assert_int_equal(call.n_priorities, 0);
     assert_int_equal(call.flags, TORRENT_PAUSED | TORRENT_SEQUENTIAL);
@@ -163,6 +164,175 @@ static void test_a_pause_owes_a_stopped(void **state)
         assert_int_equal(call.stop_pending, rows[i].owes);
         store_give(&sh->store, &call, 0);
         assert_true(a.here && a.status == 0);
+    }
+    shell_end(sh);
+}
+
+/* ---- changes at once -------------------------------------------------------------------------- */
+
+/* The first "options", past the saves before it. */
+static struct store_call take_options(struct shell *sh)
+{
+    store_wait(sh, "options");
+    while (strcmp(sh->store.calls[0].what, "save") == 0) {
+        store_answer(sh, "save", 0);
+    }
+    struct store_call call = store_take(sh, "options");
+    for (size_t i = 0; i < sh->store.n_calls; i++) {
+        assert_string_not_equal(sh->store.calls[i].what, "options"); /* one at a time */
+    }
+    return call;
+}
+
+static void begin_change(struct shell *sh, const struct client_change *change, struct answer *a)
+{
+    *a = (struct answer){.here = false};
+    assert_int_equal(client_set_options(sh->client, &hash, change, on_done, a), 0);
+    assert_false(a->here);
+}
+
+/* A change that asks for what there is, while one that asks for the contrary is being stored. */
+static void test_the_last_of_two_changes_wins(void **state)
+{
+    struct shell *sh = shell_start();
+    struct answer answers[5];
+    const uint64_t none = 0, some = 5000, more = 7000;
+    const struct client_change changes[] = {
+        {.set = TORRENT_SEQUENTIAL, .clear = TORRENT_PAUSED, .max_down_bps = &some},
+        {.clear = TORRENT_SEQUENTIAL},
+        {.set = TORRENT_PAUSED},
+        {.max_down_bps = &none},
+        {.max_up_bps = &more},
+    };
+    static const struct {
+        unsigned flags;
+        uint64_t max_down_bps, max_up_bps;
+    } wanted[] = {{TORRENT_SEQUENTIAL, 5000, 0},
+                  {0, 5000, 0},
+                  {TORRENT_PAUSED, 5000, 0},
+                  {TORRENT_PAUSED, 0, 0},
+                  {TORRENT_PAUSED, 0, 7000}};
+    (void)state;
+    (void)stored(sh, LINK, SPAN(""));
+    for (size_t i = 0; i < 5; i++) {
+        begin_change(sh, &changes[i], &answers[i]);
+    }
+    for (size_t i = 0; i < 5; i++) {
+        struct store_call call = take_options(sh);
+        assert_int_equal(call.flags, wanted[i].flags);
+        assert_int_equal(call.max_down_bps, wanted[i].max_down_bps);
+        assert_int_equal(call.max_up_bps, wanted[i].max_up_bps);
+        assert_false(answers[i].here); /* not before it is stored */
+        store_give(&sh->store, &call, 0);
+        assert_true(answers[i].here && answers[i].status == 0);
+    }
+    struct client_options now;
+    assert_int_equal(client_options_of(sh->client, &hash, &now), 0);
+    assert_int_equal(now.flags, TORRENT_PAUSED);
+    assert_true(now.max_down_bps == 0 && now.max_up_bps == 7000);
+    shell_end(sh);
+}
+
+static void test_a_change_that_was_not_stored_changes_nothing(void **state)
+{
+    struct shell *sh = shell_start();
+    struct answer a, b;
+    const struct client_change on = {.set = TORRENT_SEQUENTIAL | TORRENT_SHARE_MODE};
+    const struct client_change off = {.clear = TORRENT_SHARE_MODE, .set = TORRENT_SUPER_SEEDING};
+    (void)state;
+    (void)stored(sh, LINK, SPAN(""));
+    begin_change(sh, &on, &a);
+    begin_change(sh, &off, &b);
+    struct store_call call = take_options(sh);
+    store_give(&sh->store, &call, ERR_UNAVAILABLE);
+    assert_true(a.here && a.status == ERR_UNAVAILABLE && !b.here);
+    call = take_options(sh);
+    assert_int_equal(call.flags, TORRENT_PAUSED | TORRENT_SUPER_SEEDING);
+    store_give(&sh->store, &call, 0);
+    assert_true(b.here && b.status == 0);
+    struct client_options now;
+    assert_int_equal(client_options_of(sh->client, &hash, &now), 0);
+    assert_int_equal(now.flags, TORRENT_PAUSED | TORRENT_SUPER_SEEDING);
+    shell_end(sh);
+}
+
+/* Each as if it were alone, on what the one before it has left. */
+static void test_share_mode(void **state)
+{
+    enum { UPLOAD = TORRENT_UPLOAD_ONLY, SHARE = TORRENT_SHARE_MODE };
+    static const struct {
+        unsigned set, clear, after;
+    } rows[] = {
+        {SHARE, 0, SHARE | UPLOAD},
+        {0, UPLOAD, SHARE | UPLOAD},
+        {0, SHARE, 0},
+        {0, SHARE, 0},
+        {UPLOAD, 0, UPLOAD},
+        {0, SHARE, UPLOAD},
+        {SHARE, UPLOAD, SHARE | UPLOAD},
+        {UPLOAD, SHARE, UPLOAD},
+        {SHARE, SHARE, SHARE | UPLOAD},
+        {UPLOAD, 0, SHARE | UPLOAD},
+        {0, SHARE, 0},
+    };
+    enum { N = sizeof rows / sizeof rows[0] };
+    struct shell *sh = shell_start();
+    struct answer answers[N];
+    (void)state;
+    (void)stored(sh, LINK, SPAN(""));
+    for (size_t i = 0; i < N; i++) {
+        const struct client_change change = {.set = rows[i].set, .clear = rows[i].clear};
+        begin_change(sh, &change, &answers[i]);
+    }
+    for (size_t i = 0; i < N; i++) {
+        struct store_call call = take_options(sh);
+        assert_int_equal(call.flags, TORRENT_PAUSED | rows[i].after);
+        store_give(&sh->store, &call, 0);
+        assert_true(answers[i].here && answers[i].status == 0);
+    }
+    shell_end(sh);
+}
+
+/* Any changes, at once or not: what is stored is what they come to one after the other. */
+static void test_any_changes_at_once(void **state)
+{
+    enum { MANY = 400, AT_ONCE = 4 };
+    static const unsigned bits[] = {TORRENT_PAUSED, TORRENT_SEQUENTIAL, TORRENT_SUPER_SEEDING,
+                                    TORRENT_NO_PEX, TORRENT_AUTO_MANAGED};
+    struct shell *sh = shell_start();
+    struct answer answers[AT_ONCE];
+    struct store_call model[AT_ONCE], last = {.flags = TORRENT_PAUSED};
+    struct rng rng = {7};
+    (void)state;
+    (void)stored(sh, LINK, SPAN(""));
+    for (int i = 0; i < MANY; i++) {
+        size_t n = 1 + rng_below(&rng, AT_ONCE);
+        for (size_t k = 0; k < n; k++) {
+            uint64_t down = rng_below(&rng, 3), up = rng_below(&rng, 3);
+            uint32_t peers = rng_below(&rng, 3);
+            struct client_change change = {
+                .max_down_bps = rng_below(&rng, 2) ? &down : NULL,
+                .max_up_bps = rng_below(&rng, 2) ? &up : NULL,
+                .max_peers = rng_below(&rng, 2) ? &peers : NULL,
+            };
+            unsigned bit = bits[rng_below(&rng, 5)];
+            *(rng_below(&rng, 2) ? &change.set : &change.clear) = bit;
+            begin_change(sh, &change, &answers[k]);
+            last.flags = (last.flags & ~change.clear) | change.set;
+            last.max_down_bps = change.max_down_bps ? down : last.max_down_bps;
+            last.max_up_bps = change.max_up_bps ? up : last.max_up_bps;
+            last.max_peers = change.max_peers ? peers : last.max_peers;
+            model[k] = last;
+        }
+        for (size_t k = 0; k < n; k++) {
+            struct store_call call = take_options(sh);
+            assert_int_equal(call.flags, model[k].flags);
+            assert_int_equal(call.max_down_bps, model[k].max_down_bps);
+            assert_int_equal(call.max_up_bps, model[k].max_up_bps);
+            assert_int_equal(call.max_peers, model[k].max_peers);
+            store_give(&sh->store, &call, 0);
+            assert_true(answers[k].here && answers[k].status == 0);
+        }
     }
     shell_end(sh);
 }
@@ -307,6 +477,10 @@ int main(void)
         cmocka_unit_test(test_all_files_that_there_can_be),
         cmocka_unit_test(test_options_of_named_files),
         cmocka_unit_test(test_a_pause_owes_a_stopped),
+        cmocka_unit_test(test_the_last_of_two_changes_wins),
+        cmocka_unit_test(test_a_change_that_was_not_stored_changes_nothing),
+        cmocka_unit_test(test_share_mode),
+        cmocka_unit_test(test_any_changes_at_once),
         cmocka_unit_test(test_bad_save_paths),
         cmocka_unit_test(test_what_is_no_path),
         cmocka_unit_test(test_twice_at_once),
