@@ -35,6 +35,7 @@ enum kind {
     PRIORITIES,
     STORAGE_MODE,
     MAX_PEERS,
+    MAX_UPLOADS,
     MAX_DOWN,
     MAX_UP,
     SOURCE_FILE, /* these three in a whole request only */
@@ -61,11 +62,10 @@ static const struct known args_known[] = {
     {"upload_mode", FLAG},
     {"share_mode", FLAG},
     {"max_connections", MAX_PEERS},
+    {"max_uploads", MAX_UPLOADS},
     {"upload_limit", MAX_UP},
     {"download_limit", MAX_DOWN},
     {"duplicate_is_error", DUPLICATE_IS_ERROR},
-    /* There is no limit of slots for a torrent alone. */
-    {"max_uploads", IGNORED},
     {"dht_nodes", IGNORED},
     {"flags", IGNORED},
     {"apply_ip_filter", IGNORED},
@@ -215,11 +215,11 @@ static const char *take_storage_mode(struct spritzle_args *a, const cJSON *item)
     return NULL;
 }
 
-static const char *take_max_peers(struct spritzle_args *a, const cJSON *item)
+static const char *take_number(const cJSON *item, uint32_t *out)
 {
     uint64_t v = 0;
     const char *must = take_limit(item, UINT32_MAX, &v);
-    a->add.max_peers = (uint32_t)v;
+    *out = (uint32_t)v;
     return must;
 }
 
@@ -246,7 +246,9 @@ static const char *take(struct spritzle_args *a, enum kind kind, const cJSON *it
     case STORAGE_MODE:
         return take_storage_mode(a, item);
     case MAX_PEERS:
-        return take_max_peers(a, item);
+        return take_number(item, &a->add.max_peers);
+    case MAX_UPLOADS:
+        return take_number(item, &a->add.max_uploads);
     case MAX_DOWN:
         return take_limit(item, INT64_MAX, &a->add.max_down_bps);
     case MAX_UP:

@@ -161,6 +161,11 @@ void spritzle_torrent_add_middle(struct buf *out, const struct spritzle_torrent 
     buf_add_byte(out, '[');
 }
 
+static int64_t limit_shown(uint32_t n)
+{
+    return n == 0 ? -1 : (int64_t)n;
+}
+
 void spritzle_torrent_add_tail(struct buf *out, const struct spritzle_torrent *t)
 {
     const struct torrent_status *s = &t->status;
@@ -168,7 +173,7 @@ void spritzle_torrent_add_tail(struct buf *out, const struct spritzle_torrent *t
     int64_t fraction;
     split_copies(s, &full, &fraction);
     buf_add_byte(out, ']');
-    spritzle_json_int(out, "connections_limit", s->max_peers == 0 ? -1 : (int64_t)s->max_peers);
+    spritzle_json_int(out, "connections_limit", limit_shown(s->max_peers));
     spritzle_json_count(out, "list_seeds", s->n_known_seeds);
     spritzle_json_bool(out, "announcing_to_trackers", true);
     spritzle_json_count(out, "total_failed_bytes", s->failed_len);
@@ -193,7 +198,7 @@ void spritzle_torrent_add_tail(struct buf *out, const struct spritzle_torrent *t
     spritzle_json_int(out, "completed_time", s->completed_unix_s);
     spritzle_json_count(out, "finished_time", s->finished_s);
     spritzle_json_text(out, "name", span_str(name_of(s)));
-    spritzle_json_int(out, "uploads_limit", -1);
+    spritzle_json_int(out, "uploads_limit", limit_shown(s->max_uploads));
     spritzle_json_int(out, "last_scrape", s->since_counts_s);
     char hash[HEX20_LEN + 1];
     hex_encode(hash, span_of(s->info_hash.b, sizeof s->info_hash.b));

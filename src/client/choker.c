@@ -196,7 +196,7 @@ static uint32_t slots_within(uint64_t limit_bps)
     return (uint32_t)k;
 }
 
-uint32_t choker_slots(const struct choke_peer *peers, size_t n, uint64_t limit_bps)
+uint32_t choker_slots(const struct choke_peer *peers, size_t n, uint64_t limit_bps, uint32_t cap)
 {
     uint32_t most = limit_bps == 0 ? CHOKER_SLOTS_MAX : slots_within(limit_bps);
     uint32_t slots = 1; /* there is always one more to try than is fed */
@@ -216,5 +216,6 @@ uint32_t choker_slots(const struct choke_peer *peers, size_t n, uint64_t limit_b
         }
         free(rates);
     }
-    return slots < CHOKER_SLOTS_MIN ? CHOKER_SLOTS_MIN : slots;
+    slots = slots < CHOKER_SLOTS_MIN ? CHOKER_SLOTS_MIN : slots;
+    return cap > 0 && cap < slots ? cap : slots;
 }

@@ -8,7 +8,8 @@
  *      CHOKER_TURN_MAX_MS; then those that have waited longest come first.
  *   3. A peer that is not interested takes no slot. A snubbing peer keeps one only as the
  *      optimistic choice. With a free slot nobody interested is choked.
- *   4. Slots adapt: as many as our upload rate feeds (choker_slots), never fewer than the least.
+ *   4. Slots adapt: as many as our upload rate feeds (choker_slots), never fewer than the least; but
+ *      never more than the torrent's own cap, whatever a slot is for.
  */
 #ifndef CLIENT_CHOKER_H
 #define CLIENT_CHOKER_H
@@ -57,7 +58,8 @@ void choker_decide(struct choke_peer *peers, size_t n, const struct choker_input
                    struct rng *rng);
 
 /* Slots for the next round: by the rates we send to those that are unchoked (each further slot asks
- * for 2 KiB/s more, starting at 1 KiB/s), limited by the rate limit (limit_bps 0: none). */
-uint32_t choker_slots(const struct choke_peer *peers, size_t n, uint64_t limit_bps);
+ * for 2 KiB/s more, starting at 1 KiB/s), limited by the rate limit (limit_bps 0: none) and by the
+ * torrent's own cap (0: none). At least 1. */
+uint32_t choker_slots(const struct choke_peer *peers, size_t n, uint64_t limit_bps, uint32_t cap);
 
 #endif

@@ -76,6 +76,7 @@ struct client_add {
     uint64_t max_down_bps;
     uint64_t max_up_bps;
     uint32_t max_peers;          /* 0: none of its own */
+    uint32_t max_uploads;        /* peers that may download at the same time; 0: none of its own */
     struct span name;            /* shown until the metadata is there; empty: what magnet says */
     const struct span *trackers; /* behind those that it names, each a tier of its own */
     size_t n_trackers;

@@ -147,6 +147,7 @@ static void add_start(struct add_op *op)
         .max_down_bps = op->row.max_down_bps,
         .max_up_bps = op->row.max_up_bps,
         .max_peers = op->row.max_peers,
+        .max_uploads = op->row.max_uploads,
         .priorities = op->row.priorities,
         .added_unix_s = op->row.added_unix_s,
     };
@@ -333,6 +334,7 @@ static int add_prepare(struct add_op *op, const struct client_add *add, struct e
     op->row.max_down_bps = add->max_down_bps;
     op->row.max_up_bps = add->max_up_bps;
     op->row.max_peers = add->max_peers;
+    op->row.max_uploads = add->max_uploads;
     op->row.allocate = add->allocate;
     op->row.added_unix_s = (int64_t)time(NULL);
     return 0;

@@ -128,7 +128,8 @@ struct torrent_add {
     unsigned flags;        /* bits of enum torrent_flag */
     uint64_t max_down_bps; /* 0: none of its own */
     uint64_t max_up_bps;
-    uint32_t max_peers; /* 0: none of its own */
+    uint32_t max_peers;   /* 0: none of its own */
+    uint32_t max_uploads; /* unchoked peers; 0: none of its own */
     /* A byte a file, 0..7, as far as it reaches: the rest is normal (TORRENT_REST_SKIPPED: it is not),
      * what is beyond the last file is ignored. Empty: all normal. */
     struct span priorities;
@@ -314,6 +315,7 @@ struct torrent_status {
     const char *tracker;     /* the URL that worked last; "" */
     uint64_t max_down_bps, max_up_bps;
     uint32_t max_peers;
+    uint32_t max_uploads;
     uint32_t n_uploads; /* slots in use */
     bool unsaved;       /* something of it is to be stored */
 };

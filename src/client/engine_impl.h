@@ -144,6 +144,7 @@ struct torrent {
     struct list conns; /* struct conn */
     uint32_t n_conns, n_connected, n_seeds, n_half_open, n_unchoked;
     uint32_t max_peers;
+    uint32_t max_uploads; /* 0: none of its own */
     struct limiter_group down, up;
     struct rate_meter down_rate, up_rate, down_all_rate, up_all_rate;
     struct peer_totals session_totals;

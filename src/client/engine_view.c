@@ -166,6 +166,7 @@ int engine_status(const struct engine *e, torrent_id id, struct torrent_status *
         .name = t->name == NULL ? "" : t->name,
         .has_incoming = t->has_incoming,
         .max_peers = t->max_peers,
+        .max_uploads = t->max_uploads,
         .unsaved = !resume_is_clean(t),
     };
     show_content(t, out);

@@ -87,6 +87,18 @@ static struct choke_peer snapshot(struct conn *c)
     };
 }
 
+/* The part of a decision that chokes, or the other one. */
+static void apply(const struct choke_peer *peers, size_t n, bool choking)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct conn *c = (struct conn *)(uintptr_t)peers[i].id;
+        if (peers[i].unchoke != choking) {
+            conn_set_choking(c, choking);
+            c->optimistic = peers[i].optimistic;
+        }
+    }
+}
+
 static void decide(struct torrent *t)
 {
     struct choke_peer *peers = mem_array(t->n_conns + 1, sizeof *peers);
@@ -97,7 +109,7 @@ static void decide(struct torrent *t)
             peers[n++] = snapshot(c);
         }
     }
-    t->slots = choker_slots(peers, n, up_limit_bps(t));
+    t->slots = choker_slots(peers, n, up_limit_bps(t), t->max_uploads);
     struct choker_input in = {
         .seeding = t->picker == NULL,
         .private = t->info != NULL && t->meta.private,
@@ -106,11 +118,8 @@ static void decide(struct torrent *t)
         .now_ms = torrent_now(t),
     };
     choker_decide(peers, n, &in, &t->e->rng);
-    for (size_t i = 0; i < n; i++) {
-        struct conn *c = (struct conn *)(uintptr_t)peers[i].id;
-        conn_set_choking(c, !peers[i].unchoke);
-        c->optimistic = peers[i].optimistic;
-    }
+    apply(peers, n, true); /* first, so that there are never more than slots */
+    apply(peers, n, false);
     free(peers);
 }
 

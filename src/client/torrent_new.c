@@ -141,7 +141,8 @@ struct torrent *torrent_new(struct engine *e, const struct torrent_add *add, con
     t->added_unix_s = add->added_unix_s;
     t->start_delay_ms = add->start_delay_ms;
     t->max_peers = add->max_peers;
-    t->slots = CHOKER_SLOTS_MIN;
+    t->max_uploads = add->max_uploads;
+    t->slots = choker_slots(NULL, 0, 0, t->max_uploads);
     list_init(&t->conns);
     limiter_group_init(&t->down, &e->down);
     limiter_group_init(&t->up, &e->up);

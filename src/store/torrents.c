@@ -114,16 +114,19 @@ int store_torrent_add(struct store *s, const struct store_torrent *t, store_done
     pg_bind_int8(&args, t->completed_unix_s); /* $28 */
     pg_bind_int8(&args, t->last_seen_complete_unix_s);
     pg_bind_bool(&args, t->stop_pending);
-    return cmd_send(s, c,
-                    "INSERT INTO torrents (info_hash, session, info, name, save_path, "
-                    "tracker_urls, tracker_tiers, web_seeds, comment, created_by, creation_date, "
-                    "flags, allocate, max_down_bps, max_up_bps, max_peers, priorities, added_at, "
-                    "checked, bitfield, partials, total_down, total_up, wasted, active_s, "
-                    "finished_s, seeding_s, completed_at, last_seen_complete_at, stop_pending) "
-                    "VALUES ($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
-                    "$14, $15, $16, $17, to_timestamp($18), $19, $20, $21, $22, $23, $24, $25, "
-                    "$26, $27, to_timestamp(nullif($28, 0)), to_timestamp(nullif($29, 0)), $30)",
-                    &args);
+    pg_bind_int8(&args, t->max_uploads);
+    return cmd_send(
+        s, c,
+        "INSERT INTO torrents (info_hash, session, info, name, save_path, "
+        "tracker_urls, tracker_tiers, web_seeds, comment, created_by, creation_date, "
+        "flags, allocate, max_down_bps, max_up_bps, max_peers, priorities, added_at, "
+        "checked, bitfield, partials, total_down, total_up, wasted, active_s, "
+        "finished_s, seeding_s, completed_at, last_seen_complete_at, stop_pending, "
+        "max_uploads) "
+        "VALUES ($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
+        "$14, $15, $16, $17, to_timestamp($18), $19, $20, $21, $22, $23, $24, $25, "
+        "$26, $27, to_timestamp(nullif($28, 0)), to_timestamp(nullif($29, 0)), $30, $31)",
+        &args);
 }
 
 int store_torrents_remove(struct store *s, const struct infohash *hashes, size_t n,

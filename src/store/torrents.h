@@ -37,6 +37,7 @@ struct store_torrent {
     uint64_t max_down_bps;
     uint64_t max_up_bps;
     uint32_t max_peers;
+    uint32_t max_uploads;
     struct span priorities; /* a byte a file, as in client/engine.h; empty: all normal */
     int64_t added_unix_s;
 

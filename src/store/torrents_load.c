@@ -56,6 +56,7 @@ enum torrent_cell {
     CELL_COMPLETED_AT,
     CELL_LAST_SEEN_COMPLETE_AT,
     CELL_STOP_PENDING,
+    CELL_MAX_UPLOADS,
     N_CELLS
 };
 
@@ -66,7 +67,8 @@ enum torrent_cell {
     "priorities, " UNIX_S(                                                                         \
         "added_at") ", checked, bitfield, partials, total_down, total_up, "                        \
                     "wasted, active_s, finished_s, seeding_s, " UNIX_S(                            \
-                        "completed_at") ", " UNIX_S("last_seen_complete_at") ", stop_pending"
+                        "completed_at") ", " UNIX_S("last_seen_complete_at") ", stop_pending, "    \
+                                                                             "max_uploads"
 
 static uint64_t cell_u64(const struct span *cells, enum torrent_cell i)
 {
@@ -103,6 +105,7 @@ static struct store_torrent torrent_from_cells(const struct span *cells)
         .completed_unix_s = pg_int8(cells[CELL_COMPLETED_AT]),
         .last_seen_complete_unix_s = pg_int8(cells[CELL_LAST_SEEN_COMPLETE_AT]),
         .stop_pending = pg_bool(cells[CELL_STOP_PENDING]),
+        .max_uploads = (uint32_t)pg_int8(cells[CELL_MAX_UPLOADS]),
     };
     return t;
 }

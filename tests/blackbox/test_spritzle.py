@@ -261,6 +261,7 @@ def test_args_that_change_something(api, empty):
     api.added(api.upload(T2, args=args))
     status = api.status(H2)
     assert status["storage_mode"] == 0 and status["connections_limit"] == 17
+    assert status["uploads_limit"] == 3
     assert status["paused"] and status["sequential_download"] and not status["auto_managed"]
     assert status["total_wanted"] == 50000
     assert status["name"] == "multi"
@@ -268,24 +269,27 @@ def test_args_that_change_something(api, empty):
 
 def test_args_survive(api, empty):
     args = {"save_path": str(empty), "storage_mode": 0, "file_priorities": [0], "paused": True,
-            "share_mode": True, "max_connections": 17}
+            "share_mode": True, "max_connections": 17, "max_uploads": 1}
     api.added(api.upload(T2, args=args))
     before = api.status(H2)
     assert before["total_wanted"] == 50000 and before["share_mode"] and not before["upload_mode"]
+    assert before["uploads_limit"] == 1
     api.server.restart()
     api.server.wait_loaded()
     after = api.status(H2)
     for key in ("storage_mode", "total_wanted", "paused", "share_mode", "upload_mode",
-                "connections_limit", "auto_managed", "save_path", "added_time"):
+                "connections_limit", "uploads_limit", "auto_managed", "save_path", "added_time"):
         assert before[key] == after[key], key
 
 
 def test_defaults_of_args(api):
-    for args in (None, {}, {"paused": None, "max_connections": -1}):
+    for args in (None, {}, {"paused": None, "max_connections": -1, "max_uploads": -1},
+                 {"max_uploads": 0}):
         api.added(api.upload(T1, args=args))
         status = api.status(H1)
         assert status["auto_managed"] and not status["paused"]
         assert (status["storage_mode"], status["connections_limit"]) == (1, -1)
+        assert status["uploads_limit"] == -1
         assert status["save_path"] == str(api.server.data_dir / "downloads")
         api.remove(H1)
 

@@ -201,7 +201,7 @@ struct sim_add {
     bool unchecked; /* a seed that is to look at its files */
     unsigned flags;
     uint64_t max_down_bps, max_up_bps;
-    uint32_t max_peers;
+    uint32_t max_peers, max_uploads;
     struct sim_node *const *peers; /* to begin with */
     size_t n_peers;
     struct span priorities; /* static */

@@ -28,6 +28,18 @@ bool sim_has_piece(const struct sim_member *m, uint32_t piece)
     return true;
 }
 
+/* Of those that it is connected to, whatever it counts itself. */
+static void check_uploads(const struct sim_node *n, const struct torrent *t)
+{
+    uint32_t n_unchoked = 0;
+    LIST_FOREACH_SAFE (node, &t->conns) {
+        n_unchoked += !container_of(node, struct conn, in_torrent)->peer.choking;
+    }
+    if (t->max_uploads > 0 && n_unchoked > t->max_uploads) {
+        sim_fail(n->s, n, "%u peers are unchoked, %u may be", n_unchoked, t->max_uploads);
+    }
+}
+
 static void check_limits(const struct sim_node *n)
 {
     const struct engine *e = n->e;
@@ -46,6 +58,12 @@ static void check_limits(const struct sim_node *n)
     }
     if (n->jobs_len > n->cfg.max_disk_queue_len + DISK_SLACK_LEN) {
         sim_fail(n->s, n, "%llu bytes wait for the disk", (unsigned long long)n->jobs_len);
+    }
+    SIM_FOREACH_MEMBER(m, n)
+    {
+        if (m->add.max_uploads > 0 && engine_torrent(e, m->id) != NULL) {
+            check_uploads(n, engine_torrent(e, m->id));
+        }
     }
 }
 

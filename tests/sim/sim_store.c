@@ -151,6 +151,7 @@ void sim_store_load(struct sim_member *m)
         .max_down_bps = a->max_down_bps,
         .max_up_bps = a->max_up_bps,
         .max_peers = a->max_peers,
+        .max_uploads = a->max_uploads,
         .priorities = m->has_info ? a->priorities : (struct span){NULL, 0},
         .start_delay_ms = a->start_delay_ms,
     };

@@ -93,6 +93,7 @@ static void make_node(struct chaos *c, uint32_t i)
                         .unchecked = below(c, 2) == 0,
                         .magnet = !seed && below(c, 3) == 0,
                         .tracked = true,
+                        .max_uploads = (i + j) % 3,
                         .flags = below(c, 8) == 0           ? TORRENT_SEQUENTIAL
                                  : below(c, 8) == 0         ? TORRENT_FIRST_LAST
                                  : seed && below(c, 4) == 0 ? TORRENT_SUPER_SEEDING

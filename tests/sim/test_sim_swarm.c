@@ -172,6 +172,37 @@ static void a_free_rider_gets_less_than_those_who_give(void **state)
     sim_end(s);
 }
 
+/* With slots of their own everybody still completes; that there are never more is checked after every
+ * input. */
+static void torrents_keep_to_their_slots(void **state)
+{
+    (void)state;
+    for (uint32_t cap = 0; cap < 3; cap++) {
+        struct sim *s = sim_new(&(struct sim_options){.seed = 40 + cap});
+        struct sim_torrent *t = sim_torrent_new(
+            s, &(struct sim_content){.name = "slots", .len = 16 * MIB, .piece_len = 256 * KIB});
+        struct sim_member *m[4];
+        for (uint32_t i = 0; i < 4; i++) {
+            struct sim_node *n = sim_node_new(s, &(struct sim_node_spec){.up_bps = 200 * KIB});
+            m[i] = sim_add(n, t,
+                           &(struct sim_add){.seed = i == 0, .tracked = true, .max_uploads = cap});
+        }
+        uint32_t most = 0;
+        for (int i = 0; i < 600 && !sim_all_complete(s, NULL); i++) {
+            sim_run(s, SECOND);
+            struct torrent_status seed = sim_status(m[0]);
+            assert_int_equal(seed.max_uploads, cap);
+            if (seed.n_interested == 3) {
+                most = seed.n_uploads > most ? seed.n_uploads : most;
+            }
+        }
+        assert_true(sim_all_complete(s, NULL));
+        assert_all_right(s);
+        assert_int_equal(most, cap == 0 ? 3 : cap);
+        sim_end(s);
+    }
+}
+
 static void connections_that_break_stop_nobody(void **state)
 {
     (void)state;
@@ -196,6 +227,7 @@ int main(void)
         cmocka_unit_test(end_game_wastes_little),
         cmocka_unit_test(super_seeding_gives_each_piece_about_once),
         cmocka_unit_test(a_free_rider_gets_less_than_those_who_give),
+        cmocka_unit_test(torrents_keep_to_their_slots),
         cmocka_unit_test(connections_that_break_stop_nobody),
     };
     return cmocka_run_group_tests_name("sim swarm", tests, NULL, NULL);

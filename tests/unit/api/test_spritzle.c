@@ -62,12 +62,14 @@ static void test_args_reach_the_client(void **state)
 {
     struct fixture *f = start(state);
     post(f, FORM,
-         "info_hash=" HASH "&args={\"save_path\":\"/d e\",\"paused\":true,\"max_connections\":3,"
+         "info_hash=" HASH
+         "&args={\"save_path\":\"/d e\",\"paused\":true,\"max_connections\":3,\"max_uploads\":2,"
          "\"upload_limit\":4,\"download_limit\":5,\"storage_mode\":0}",
          201, ADDED);
     assert_string_equal(f->client.save_path, "/d e");
     assert_int_equal(f->client.add.flags, TORRENT_PAUSED | TORRENT_AUTO_MANAGED);
     assert_int_equal(f->client.add.max_peers, 3);
+    assert_int_equal(f->client.add.max_uploads, 2);
     assert_int_equal(f->client.add.max_up_bps, 4);
     assert_int_equal(f->client.add.max_down_bps, 5);
     assert_true(f->client.add.allocate);

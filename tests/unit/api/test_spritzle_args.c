@@ -60,7 +60,8 @@ static void test_values(void **state)
     take(&a,
          "{\"save_path\":\"/d/\\u00e4\",\"name\":\"n\",\"trackers\":[\"http://a/\",\"udp://b:1\"],"
          "\"tracker_url\":\"http://c/\",\"storage_mode\":0,\"file_priorities\":[0,1,7],"
-         "\"max_connections\":12,\"upload_limit\":34,\"download_limit\":9007199254740992,"
+         "\"max_connections\":12,\"max_uploads\":3,\"upload_limit\":34,\"download_limit\":"
+         "9007199254740992,"
          "\"duplicate_is_error\":true}");
     assert_true(span_eq(a.add.save_path, SPAN("/d/\xc3\xa4")));
     assert_true(span_eq(a.add.name, SPAN("n")));
@@ -70,6 +71,7 @@ static void test_values(void **state)
     assert_true(a.add.allocate);
     assert_true(span_eq(a.add.priorities, SPAN("\0\1\7")));
     assert_int_equal(a.add.max_peers, 12);
+    assert_int_equal(a.add.max_uploads, 3);
     assert_int_equal(a.add.max_up_bps, 34);
     assert_int_equal(a.add.max_down_bps, UINT64_C(9007199254740992));
     assert_true(a.duplicate_is_error);
@@ -81,13 +83,16 @@ static void test_limits_that_are_none(void **state)
 {
     struct spritzle_args a;
     (void)state;
-    take(&a, "{\"max_connections\":-1,\"upload_limit\":0,\"download_limit\":-5}");
+    take(&a,
+         "{\"max_connections\":-1,\"max_uploads\":-1,\"upload_limit\":0,\"download_limit\":-5}");
     assert_int_equal(a.add.max_peers, 0);
+    assert_int_equal(a.add.max_uploads, 0);
     assert_int_equal(a.add.max_up_bps, 0);
     assert_int_equal(a.add.max_down_bps, 0);
     spritzle_args_release(&a);
-    take(&a, "{\"max_connections\":4294967296}");
+    take(&a, "{\"max_connections\":4294967296,\"max_uploads\":4294967296}");
     assert_int_equal(a.add.max_peers, UINT32_MAX);
+    assert_int_equal(a.add.max_uploads, UINT32_MAX);
     spritzle_args_release(&a);
 }
 
@@ -131,7 +136,6 @@ static void test_ignored(void **state)
         "resume_data",
         "ti",
         "info_hash",
-        "max_uploads",
     };
     static const char *const values[] = {"1",    "\"x\"", "[[\"a\",1]]", "{\"b\":null}",
                                          "null", "false"};
@@ -166,6 +170,7 @@ static void test_refused(void **state)
     refuse("{\"name\":1}", false, "name must be a string");
     refuse("{\"paused\":\"true\"}", false, "paused must be true or false");
     refuse("{\"max_connections\":0.5}", false, "max_connections must be an integer");
+    refuse("{\"max_uploads\":\"1\"}", false, "max_uploads must be an integer");
     refuse("{\"upload_limit\":1e17}", false, "upload_limit must be an integer");
     refuse("{\"storage_mode\":2}", false, "storage_mode must be 0 (allocate) or 1 (sparse)");
     refuse("{\"file_priorities\":[8]}", false,

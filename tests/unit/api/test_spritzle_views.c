@@ -340,6 +340,9 @@ static void test_special_values(void **state)
     expect(&t, "\"num_connections\": 5, ");
     t.status.max_peers = 40;
     expect(&t, "\"connections_limit\": 40, ");
+    expect(&t, "\"uploads_limit\": -1, ");
+    t.status.max_uploads = UINT32_MAX;
+    expect(&t, "\"uploads_limit\": 4294967295, ");
     t.status.next_announce_s = 90;
     expect(&t, "\"next_announce\": \"90.0\", ");
     t.status.n_complete = 5;

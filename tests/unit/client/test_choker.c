@@ -210,6 +210,24 @@ static const struct row downloading[] = {
      .n = 3,
      .unchoke = "23",
      .optimistic = "3"},
+    {.what = "one slot alone is the optimistic one",
+     .in = {.slots = 1, .round = 3, .now_ms = 100000},
+     .peers =
+         {{.id = 1, .interested = true, .down_bps = 900, .unchoked = true, .unchoked_ms = 50000},
+          {.id = 2, .interested = true, .down_bps = 50, .unchoked_ms = 60000},
+          {.id = 3, .interested = true}},
+     .n = 3,
+     .unchoke = "3",
+     .optimistic = "3"},
+    {.what = "of two the optimistic one is one",
+     .in = {.slots = 2, .round = 3, .now_ms = 100000},
+     .peers =
+         {{.id = 1, .interested = true, .down_bps = 900, .unchoked = true, .unchoked_ms = 50000},
+          {.id = 2, .interested = true, .down_bps = 50, .unchoked_ms = 60000},
+          {.id = 3, .interested = true}},
+     .n = 3,
+     .unchoke = "13",
+     .optimistic = "3"},
     {.what = "who lost interest loses its slot",
      .in = {.slots = 1, .round = 4, .now_ms = 100000},
      .peers = {{.id = 1, .down_bps = 7, .unchoked = true, .optimistic = true}},
@@ -387,6 +405,23 @@ static void the_fastest_givers_are_found_and_keep_their_slots(void **state)
     }
 }
 
+/* As a torrent has it that caps its slots: nobody is left out, downloading or seeding. */
+static void a_single_slot_goes_round(void **state)
+{
+    (void)state;
+    for (int seeding = 0; seeding < 2; seeding++) {
+        struct swarm s;
+        swarm_init(&s, 5, choker_slots(NULL, 0, 0, 1), seeding, 8);
+        for (int i = 0; i < 60; i++) {
+            swarm_round(&s);
+            assert_int_equal(count_unchoked(s.peers, s.n), 1);
+        }
+        for (size_t i = 0; i < s.n; i++) {
+            assert_in_range(s.rounds_served[i], 6, 18);
+        }
+    }
+}
+
 static void any_table_keeps_the_commandments(void **state)
 {
     (void)state;
@@ -428,18 +463,26 @@ static void slots_follow_what_is_fed(void **state)
         size_t n;
         uint64_t limit_bps;
         uint32_t slots;
+        uint32_t cap;
     } rows[] = {
-        {0, 0, 0, CHOKER_SLOTS_MIN},
-        {0, 10, 0, CHOKER_SLOTS_MIN},
-        {UINT64_MAX, 3, 0, 4},
-        {UINT64_MAX, 10, 0, 11},
-        {UINT64_MAX, 64, 0, CHOKER_SLOTS_MAX},
-        {19 * KIB, 20, 0, 11}, /* the tenth asks for 19 KiB/s */
-        {19 * KIB - 1, 20, 0, 10},
-        {UINT64_MAX, 20, 100 * KIB, 10}, /* 1 + 3 + ... + 19 */
-        {UINT64_MAX, 20, 100 * KIB - 1, 9},
-        {UINT64_MAX, 20, 1, CHOKER_SLOTS_MIN},
-        {UINT64_MAX, 64, UINT64_MAX, CHOKER_SLOTS_MAX},
+        {0, 0, 0, CHOKER_SLOTS_MIN, 0},
+        {0, 10, 0, CHOKER_SLOTS_MIN, 0},
+        {UINT64_MAX, 3, 0, 4, 0},
+        {UINT64_MAX, 10, 0, 11, 0},
+        {UINT64_MAX, 64, 0, CHOKER_SLOTS_MAX, 0},
+        {19 * KIB, 20, 0, 11, 0}, /* the tenth asks for 19 KiB/s */
+        {19 * KIB - 1, 20, 0, 10, 0},
+        {UINT64_MAX, 20, 100 * KIB, 10, 0}, /* 1 + 3 + ... + 19 */
+        {UINT64_MAX, 20, 100 * KIB - 1, 9, 0},
+        {UINT64_MAX, 20, 1, CHOKER_SLOTS_MIN, 0},
+        {UINT64_MAX, 64, UINT64_MAX, CHOKER_SLOTS_MAX, 0},
+        /* a cap of its own, below and above what there would be */
+        {0, 0, 0, 1, 1},
+        {0, 10, 0, 3, 3},
+        {UINT64_MAX, 64, 0, 5, 5},
+        {UINT64_MAX, 10, 0, 11, 12},
+        {UINT64_MAX, 20, 100 * KIB, 9, 9},
+        {0, 10, 0, CHOKER_SLOTS_MIN, UINT32_MAX},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -449,9 +492,10 @@ static void slots_follow_what_is_fed(void **state)
         }
         /* One that is choked gets the rest of its blocks; it has no slot. */
         peers[rows[i].n] = (struct choke_peer){.up_bps = UINT64_MAX};
-        assert_int_equal(choker_slots(peers, rows[i].n + 1, rows[i].limit_bps), rows[i].slots);
+        assert_int_equal(choker_slots(peers, rows[i].n + 1, rows[i].limit_bps, rows[i].cap),
+                         rows[i].slots);
     }
-    assert_int_equal(choker_slots(NULL, 0, 0), CHOKER_SLOTS_MIN);
+    assert_int_equal(choker_slots(NULL, 0, 0, 0), CHOKER_SLOTS_MIN);
 }
 
 int main(void)
@@ -462,6 +506,7 @@ int main(void)
         cmocka_unit_test(a_seeding_rotation_serves_everybody_alike),
         cmocka_unit_test(a_late_comer_does_not_wait_for_ever),
         cmocka_unit_test(the_fastest_givers_are_found_and_keep_their_slots),
+        cmocka_unit_test(a_single_slot_goes_round),
         cmocka_unit_test(any_table_keeps_the_commandments),
         cmocka_unit_test(slots_follow_what_is_fed),
     };

@@ -133,12 +133,12 @@ static bool same(const struct store_torrent *a, const struct store_torrent *b)
            a->creation_unix_s == b->creation_unix_s && a->flags == b->flags &&
            a->allocate == b->allocate && a->max_down_bps == b->max_down_bps &&
            a->max_up_bps == b->max_up_bps && a->max_peers == b->max_peers &&
-           span_eq(a->priorities, b->priorities) && a->added_unix_s == b->added_unix_s &&
-           a->checked == b->checked && span_eq(a->bitfield, b->bitfield) &&
-           span_eq(a->partials, b->partials) && a->total_down == b->total_down &&
-           a->total_up == b->total_up && a->wasted == b->wasted && a->active_s == b->active_s &&
-           a->finished_s == b->finished_s && a->seeding_s == b->seeding_s &&
-           a->completed_unix_s == b->completed_unix_s &&
+           a->max_uploads == b->max_uploads && span_eq(a->priorities, b->priorities) &&
+           a->added_unix_s == b->added_unix_s && a->checked == b->checked &&
+           span_eq(a->bitfield, b->bitfield) && span_eq(a->partials, b->partials) &&
+           a->total_down == b->total_down && a->total_up == b->total_up && a->wasted == b->wasted &&
+           a->active_s == b->active_s && a->finished_s == b->finished_s &&
+           a->seeding_s == b->seeding_s && a->completed_unix_s == b->completed_unix_s &&
            a->last_seen_complete_unix_s == b->last_seen_complete_unix_s &&
            a->stop_pending == b->stop_pending;
 }
@@ -177,6 +177,7 @@ static struct store_torrent full(uint32_t n)
         .max_down_bps = INT64_MAX,
         .max_up_bps = 1,
         .max_peers = UINT32_MAX,
+        .max_uploads = UINT32_MAX - 1,
         .priorities = span_of(every_byte, 3),
         .added_unix_s = 1700000000 + n,
         .checked = true,
