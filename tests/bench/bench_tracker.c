@@ -17,7 +17,8 @@
 #include "base/banned.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-enum { HTTP_WINDOW_MAX = 1000, NS_PER_MS = 1000000 };
+enum { HTTP_WINDOW_MAX = 1000, NS_PER_US = 1000, NS_PER_MS = 1000000 };
+enum { PERIOD_MAX_US = 100000 };
 
 static const char usage_text[] =
     "usage: bench_tracker --kind KIND --tracker ADDRESS:PORT [options]\n"
@@ -32,6 +33,7 @@ static const char usage_text[] =
     "  --event none|completed|started|stopped (none)\n"
     "  --window N (128): requests in flight; HTTP: connections\n"
     "  --sockets N (1): UDP sockets that share the window\n"
+    "  --period US (0: none): send the window as a burst whenever the clock is at a multiple\n"
     "  --warmup MS (300)      --duration MS (3000)\n"
     "  --pid PID: the tracker, for its CPU time and memory\n"
     "  --cpu N: run on this processor only\n"
@@ -39,7 +41,9 @@ static const char usage_text[] =
     "\n"
     "Printed: answers, answers_per_s, answers_per_cpu_s (of the tracker), busy (its CPU time by\n"
     "time), mean_peers, p50_us, p99_us, max_us (latency), failures, malformed, late, lost, closed\n"
-    "(keep-alive connections that the tracker ended behind an answer), looked_at (answers whose\n"
+    "(keep-alive connections that the tracker ended behind an answer), bursts, behind (bursts "
+    "whose\n"
+    "answers were not all there when the next was due), looked_at (answers whose\n"
     "peers were looked at one by one), self (of those with the asking peer in them), foreign\n"
     "(peers of another torrent in those), resident_before and resident_after (bytes),\n"
     "resident_per_peer (growth in a fill), seconds.\n"
@@ -56,6 +60,7 @@ enum number {
     COUNT,
     WINDOW,
     SOCKETS,
+    PERIOD,
     WARMUP,
     DURATION,
     PID,
@@ -90,6 +95,7 @@ static const struct option options[] = {
     {"count", required_argument, NULL, COUNT},
     {"window", required_argument, NULL, WINDOW},
     {"sockets", required_argument, NULL, SOCKETS},
+    {"period", required_argument, NULL, PERIOD},
     {"warmup", required_argument, NULL, WARMUP},
     {"duration", required_argument, NULL, DURATION},
     {"pid", required_argument, NULL, PID},
@@ -116,6 +122,7 @@ static const struct arguments default_arguments = {
             [COUNT] = {0, UINT32_MAX},
             [WINDOW] = {128, LOAD_WINDOW_MAX},
             [SOCKETS] = {1, LOAD_SOCKETS_MAX},
+            [PERIOD] = {0, PERIOD_MAX_US},
             [WARMUP] = {300, 600000},
             [DURATION] = {3000, 600000},
             [PID] = {0, INT32_MAX},
@@ -181,6 +188,7 @@ static struct load_config config_of(const struct arguments *arguments)
     load.hashes = (uint32_t)numbers[HASHES].value;
     load.window = (uint32_t)numbers[WINDOW].value;
     load.sockets = (uint32_t)numbers[SOCKETS].value;
+    load.period_ns = numbers[PERIOD].value * NS_PER_US;
     load.duration_ns = numbers[DURATION].value * NS_PER_MS;
     load.warmup_ns = load.kind == LOAD_UDP_FILL ? 0 : numbers[WARMUP].value * NS_PER_MS;
     load.tracker_pid = (pid_t)numbers[PID].value;
@@ -212,6 +220,9 @@ static const char *what_is_wrong(const struct arguments *arguments, const struct
     }
     if (load->kind >= LOAD_HTTP_KEEPALIVE && load->window > HTTP_WINDOW_MAX) {
         return "more than 1000 HTTP connections";
+    }
+    if (load->kind >= LOAD_HTTP_KEEPALIVE && load->period_ns > 0) {
+        return "bursts are of datagrams";
     }
     if (load->kind == LOAD_UDP_SCRAPE && load->hashes == 0) {
         return "a scrape needs a hash";
@@ -253,10 +264,11 @@ static void print_result(const struct load *load, uint64_t resident_before, uint
            (double)histogram_quantile_ns(latency, 0.5) / 1e3,
            (double)histogram_quantile_ns(latency, 0.99) / 1e3, (double)latency->max_ns / 1e3);
     printf("\"failures\": %" PRIu64 ", \"malformed\": %" PRIu64 ", \"late\": %" PRIu64
-           ", \"lost\": %" PRIu64 ", \"closed\": %" PRIu64 ", \"looked_at\": %" PRIu64
-           ", \"self\": %" PRIu32 ", \"foreign\": %" PRIu32 ", ",
+           ", \"lost\": %" PRIu64 ", \"closed\": %" PRIu64 ", \"bursts\": %" PRIu64
+           ", \"behind\": %" PRIu64 ", \"looked_at\": %" PRIu64 ", \"self\": %" PRIu32
+           ", \"foreign\": %" PRIu32 ", ",
            stats->failures, stats->malformed, stats->late, stats->lost, stats->closed,
-           stats->looked_at, stats->seen.self, stats->seen.foreign);
+           stats->bursts, stats->behind, stats->looked_at, stats->seen.self, stats->seen.foreign);
     printf("\"resident_before\": %" PRIu64 ", \"resident_after\": %" PRIu64
            ", \"resident_per_peer\": %.1f, \"seconds\": %.3f}\n",
            resident_before, resident_after, fill ? grown / (double)load->config->fill_count : 0,

@@ -2,6 +2,8 @@
  *
  * Model    closed loop: `window` requests are in flight, an answer makes room for the next one. The
  *          engines (load_udp, load_http) send and receive; struct load keeps time and counts.
+ * Bursts   with a period (UDP only) the window is sent at once, at each multiple of the period by
+ *          the monotonic clock: generators that run side by side wake up together.
  * Phases   warm-up (counts are thrown away), then the measured time. A fill has no warm-up and ends
  *          when every peer of its range has been answered.
  * Limits   IPv4 only; the tracker has to be on loopback, because the peers are.
@@ -43,6 +45,7 @@ struct load_config {
     uint32_t hashes; /* in one scrape */
     uint32_t window; /* requests in flight, over all sockets */
     uint32_t sockets;
+    uint64_t period_ns; /* between two bursts; 0: closed loop */
     uint64_t warmup_ns;
     uint64_t duration_ns;
     pid_t tracker_pid;  /* 0: CPU time and memory are not measured */
@@ -50,12 +53,14 @@ struct load_config {
 };
 
 struct load_stats {
-    uint64_t answers;       /* of the kind that was asked for */
-    uint64_t peers;         /* in those */
-    uint64_t failures;      /* the tracker refused */
-    uint64_t malformed;     /* undecodable, or not an answer to what was asked */
-    uint64_t late;          /* to a request that was given up before */
-    uint64_t lost;          /* no answer in time */
+    uint64_t answers;   /* of the kind that was asked for */
+    uint64_t peers;     /* in those */
+    uint64_t failures;  /* the tracker refused */
+    uint64_t malformed; /* undecodable, or not an answer to what was asked */
+    uint64_t late;      /* to a request that was given up before */
+    uint64_t lost;      /* no answer in time */
+    uint64_t bursts;
+    uint64_t behind;        /* of those, had answers missing when the next was due */
     uint64_t closed;        /* keep-alive: the tracker ended the connection behind an answer */
     uint64_t looked_at;     /* answers whose peers were looked at one by one */
     struct peers_seen seen; /* in those */

@@ -7,6 +7,7 @@
  * Waiting  the sockets are polled without sleeping: a wake-up would be paid by the tracker's CPU.
  *          After a short batch a pause lets answers gather, so that the polling does not fight
  *          with the tracker for the socket's lock.
+ * Bursts   with a period: sleep until it is over, receive all that has come back, send the next.
  * Loss     a slot without an answer for LOST_AFTER_NS is counted. A connect or a peer of a fill is
  *          sent again, others give way to a new request.
  * Ids      connection ids are renewed each RECONNECT_NS; the old ones serve until then.
@@ -17,6 +18,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -335,21 +337,23 @@ static void let_answers_gather(uint64_t from_ns)
     }
 }
 
-/* One turn over all lanes: returns datagrams received, or a negative code. */
-static int engine_turn(struct engine *engine, struct err *e)
+static int engine_send(struct engine *engine, struct err *e)
 {
-    uint32_t n_lanes = engine->load->config->sockets;
+    int rc = 0;
+
+    for (uint32_t i = 0; rc == 0 && i < engine->load->config->sockets; i++) {
+        lane_take_work(engine, &engine->lanes[i]);
+        rc = lane_send(engine, &engine->lanes[i], e);
+    }
+    return rc;
+}
+
+/* A batch of each lane; returns datagrams received, or a negative code. */
+static int engine_receive(struct engine *engine, struct err *e)
+{
     int received = 0;
 
-    for (uint32_t i = 0; i < n_lanes; i++) {
-        struct lane *lane = &engine->lanes[i];
-        lane_take_work(engine, lane);
-        int rc = lane_send(engine, lane, e);
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    for (uint32_t i = 0; i < n_lanes; i++) {
+    for (uint32_t i = 0; i < engine->load->config->sockets; i++) {
         int rc = lane_receive(engine, &engine->lanes[i], e);
         if (rc < 0) {
             return rc;
@@ -357,6 +361,45 @@ static int engine_turn(struct engine *engine, struct err *e)
         received += rc;
     }
     return received;
+}
+
+/* One turn over all lanes: returns datagrams received, or a negative code. */
+static int engine_turn(struct engine *engine, struct err *e)
+{
+    int rc = engine_send(engine, e);
+
+    return rc < 0 ? rc : engine_receive(engine, e);
+}
+
+static void sleep_until_multiple(uint64_t period_ns)
+{
+    uint64_t until_ns = (clock_ns() / period_ns + 1) * period_ns;
+    struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
+                             .tv_nsec = (long)(until_ns % 1000000000)};
+
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {
+        continue;
+    }
+}
+
+/* A burst and, before it, the answers to the last one. Returns 0 or a negative code. */
+static int engine_burst(struct engine *engine, struct err *e)
+{
+    struct load *load = engine->load;
+    bool behind = false;
+    int rc;
+
+    sleep_until_multiple(load->config->period_ns);
+    load->now_ns = clock_ns();
+    do {
+        rc = engine_receive(engine, e);
+    } while (rc > 0);
+    for (uint32_t i = 0; i < load->config->sockets; i++) {
+        behind = behind || engine->lanes[i].n_free < engine->lanes[i].n_slots;
+    }
+    load->stats.bursts++;
+    load->stats.behind += behind;
+    return rc < 0 ? rc : engine_send(engine, e);
 }
 
 static int engine_run(struct engine *engine, struct err *e)
@@ -367,11 +410,12 @@ static int engine_run(struct engine *engine, struct err *e)
     e->code = 0;
     engine->connected_ns = load->now_ns;
     while (load_goes_on(load, e)) {
-        int received = engine_turn(engine, e);
+        bool bursts = load->config->period_ns > 0;
+        int received = bursts ? engine_burst(engine, e) : engine_turn(engine, e);
         if (received < 0) {
             return received;
         }
-        if (received < SHORT_BATCH) {
+        if (!bursts && received < SHORT_BATCH) {
             let_answers_gather(load->now_ns);
         }
         if (load->now_ns - looked_ns >= LOSS_CHECK_NS) {

@@ -109,9 +109,11 @@ class Rookery(Server):
     name = "rookery"
     title = "Rookery"
 
-    def __init__(self, cpu, folder, binary):
+    def __init__(self, cpu, folder, binary, workers=1, name="rookery"):
+        self.name = name
         super().__init__(cpu, folder)
         self.binary = binary
+        self.workers = workers
 
     def start(self):
         # The embedded PostgreSQL runs as another user when this one is root: let it pass.
@@ -126,7 +128,7 @@ class Rookery(Server):
             "  mode: public\n"
             '  udp: ["127.0.0.1:0"]\n'
             '  http: ["127.0.0.1:0"]\n'
-            "  workers: 1\n"
+            f"  workers: {self.workers}\n"
             'api:\n  listen: ["127.0.0.1:0"]\n'
             "client:\n  enabled: false\n"
         )
@@ -140,6 +142,15 @@ class Rookery(Server):
         ready = json.loads(ready_file.read_text())
         self.udp = Target(ready["tracker_udp"][0], ready["pid"])
         self.http = Target(ready["tracker_http"][0], ready["pid"])
+
+    def worker_threads(self):
+        """Thread ids of the tracker's workers, in order."""
+        threads = {}
+        for task in pathlib.Path(f"/proc/{self.udp.pid}/task").iterdir():
+            name = (task / "comm").read_text().strip()
+            if name.startswith("tracker-"):
+                threads[int(name.removeprefix("tracker-"))] = int(task.name)
+        return [threads[index] for index in range(self.workers)]
 
 
 class OpenTracker(Server):

@@ -123,17 +123,23 @@ class Table:
             print(f"| {swarm[0]}, then {swarm[1]} | " + " | ".join(texts) + " |")
 
 
-def machine(bench):
-    """What the figures were measured on."""
+def machine_line(load_average):
     model = "unknown processor"
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             model = line.split(":", 1)[1].strip()
             break
+    return (
+        f"Machine: {model}, {os.cpu_count()} processors, Linux {platform.release()}, load average "
+        f"{load_average:.2f} before the run."
+    )
+
+
+def machine(bench):
+    """What the figures were measured on."""
     options = bench.options
     lines = [
-        f"Machine: {model}, {os.cpu_count()} processors, Linux {platform.release()}, load average "
-        f"{options.load_average:.2f} before the run.",
+        machine_line(options.load_average),
         f"Run: {options.rounds} rounds of {options.duration} ms a row and tracker, tracker on "
         f"processor {bench.tracker_cpu}, load on {bench.load_cpu}.",
     ]
