@@ -5,6 +5,11 @@
  * so that it does not swing. In both forms only one block is not of full size, the last, and only
  * that one changes.
  *
+ * A swarm of LARGE peers has chunks of full size only, and keeps an empty one until half a chunk
+ * more has left: with peers that come and go it would take and give back a block with nearly each,
+ * and a block that is alone in its slab gives pages back, for which the kernel stops all processors
+ * that run a worker.
+ *
  * Seeders stand before leechers. So adding a seeder, removing one, and a peer that changes sides
  * move at most two others, and each move is told to the index when there is one.
  */
@@ -23,6 +28,7 @@ enum {
     SWARM_CHUNK = 1 << SWARM_CHUNK_BITS,
     UNCHUNK_BELOW = 96,   /* chunks become one block again at this many peers */
     SLACK_SHARE = 32,     /* a smaller block must have room for one in so many more */
+    LARGE = 4096,         /* peers */
     CHUNKS_LEN_MIN = 128, /* of the space for a list of chunks */
     CACHE_LINE = 64,
     PREFETCH_LEN_MAX = 1024,
@@ -180,7 +186,19 @@ static void grow(struct swarm_array *a, struct peers *f, bool v6)
     }
     uint32_t n_now = f->n & (PEERS_CHUNK - 1);
     if (n_now == c->last_cap) {
-        last_chunk_fit(a, c, v6, n_now + 1, n_now);
+        last_chunk_fit(a, c, v6, f->n < LARGE ? n_now + 1 : PEERS_CHUNK, n_now);
+    }
+}
+
+static void shrink_last_chunk(struct swarm_array *a, const struct peers *f, bool v6)
+{
+    struct peers_chunks *c = f->p;
+    uint32_t n_before = (c->n - 1) << PEERS_CHUNK_BITS;
+    uint32_t slack = f->n < LARGE ? 0 : PEERS_CHUNK / 2;
+    if (f->n + slack <= n_before) {
+        last_chunk_fit(a, c, v6, 0, 0);
+    } else if (f->n < LARGE) {
+        last_chunk_fit(a, c, v6, f->n - n_before, f->n - n_before);
     }
 }
 
@@ -188,10 +206,8 @@ static void grow(struct swarm_array *a, struct peers *f, bool v6)
 static void shrink(struct swarm_array *a, struct peers *f, bool v6)
 {
     if (is_chunked(f)) {
-        struct peers_chunks *c = f->p;
-        uint32_t n_last = f->n - ((c->n - 1) << PEERS_CHUNK_BITS);
-        last_chunk_fit(a, c, v6, n_last, n_last);
-        chunks_fit(a, f, c->n);
+        shrink_last_chunk(a, f, v6);
+        chunks_fit(a, f, ((struct peers_chunks *)f->p)->n);
         if (f->n <= UNCHUNK_BELOW) {
             unmake_chunks(a, f);
         }

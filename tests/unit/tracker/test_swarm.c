@@ -155,7 +155,7 @@ static void small_swarms_are_given_whole(void **state)
 /* Up through blocks and chunks and down again, in an order that mixes everything. */
 static void a_swarm_survives_growing_and_shrinking(void **state)
 {
-    enum { PEERS = 6000 };
+    enum { PEERS = 12000 };
     static uint8_t there[PEERS];
     struct tracker *t = tracker_new(&public_cfg, 1, at_s(1000));
     struct infohash hash = hash_n(3);
@@ -165,8 +165,8 @@ static void a_swarm_survives_growing_and_shrinking(void **state)
     uint32_t n = 0;
     (void)state;
     tracker_totals(t, &empty);
-    for (uint32_t step = 0; step < 60000; step++) {
-        bool up = step < 30000;
+    for (uint32_t step = 0; step < 120000; step++) {
+        bool up = step < 60000;
         uint32_t peer = rng_below(&rng, PEERS);
         bool stop = there[peer] && (!up || rng_below(&rng, 20) == 0);
         struct announce_req req = req_n(&hash, peer, rng_below(&rng, 2));
@@ -247,6 +247,32 @@ static size_t memory_len(struct tracker *t)
     struct tracker_totals totals;
     tracker_totals(t, &totals);
     return totals.memory_len;
+}
+
+/* Around a full chunk, where one more or less would be another block: no pages come and go. */
+static void a_large_swarm_keeps_its_memory_while_peers_come_and_go(void **state)
+{
+    enum { PEERS = 40 * PEERS_CHUNK };
+    struct tracker *t = tracker_new(&public_cfg, 1, at_s(1000));
+    struct infohash hash = hash_n(3);
+    struct announce_req req;
+    (void)state;
+    fill(t, &hash, &(struct population){.leechers4 = PEERS + 1});
+    size_t len = memory_len(t);
+    for (uint32_t i = 0; i < 40; i++) { /* 40 go ... */
+        req = req_n(&hash, i, 5);
+        req.from = addr_n(i, false);
+        req.event = EVENT_STOPPED;
+        assert_int_equal(ask(t, 0, at_s(1000), &req, &a), 0);
+        assert_int_equal(memory_len(t), len);
+    }
+    for (uint32_t i = 0; i < 40; i++) { /* ... and come again */
+        req = req_n(&hash, i, 5);
+        req.from = addr_n(i, false);
+        assert_int_equal(ask(t, 0, at_s(1000), &req, &a), 0);
+        assert_int_equal(memory_len(t), len);
+    }
+    tracker_free(t);
 }
 
 /* Nine of ten peers go at random: not a slab is empty then, but the sweep puts together what is
@@ -350,6 +376,7 @@ int main(void)
         cmocka_unit_test(small_swarms_are_given_whole),
         cmocka_unit_test(a_swarm_survives_growing_and_shrinking),
         cmocka_unit_test(memory_stays_in_its_budget),
+        cmocka_unit_test(a_large_swarm_keeps_its_memory_while_peers_come_and_go),
         cmocka_unit_test(memory_of_the_gone_comes_back),
         cmocka_unit_test(a_giant_swarm_is_swept_in_steps),
         cmocka_unit_test(what_moves_past_the_sweep_goes_a_round_later),
