@@ -67,7 +67,8 @@ void swarm_lock_take_all(struct swarm_lock *const *locks, size_t n)
 {
     ASSERT(n <= SWARM_LOCKS_MAX);
     for (size_t i = 0; i < n; i++) {
-        if (!swarm_lock_try(locks[i], locks) && !is_mine(locks[i], locks)) {
+        /* Looks first: a try of what is ours already would take the line from who waits for it. */
+        if (!is_mine(locks[i], locks) && !swarm_lock_try(locks[i], locks)) {
             release(locks, i, locks);
             take_in_order(locks, n);
             return;
