@@ -37,7 +37,7 @@ from table import machine_line
 from tracker import DataSet, build, interrupted, say
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SOCKETS = 8  # of a generator: with 251 addresses each, both workers get a half within a percent or two
+SOCKETS = 8  # of a generator; with 251 addresses each, both workers get a half, nearly
 BURST = 128  # of a generator; two of them fill a worker's queue with four batches
 LOST_MAX = 0.001
 REAL_TIME = 1  # priority; any is above what the trackers have
@@ -249,7 +249,8 @@ class Bench:
 
     def shares(self):
         """How evenly the kernel gave the work to the two workers of one tracker."""
-        ticks = [sum(run["ticks"][i] for run in self.results if run["arm"] == "two") for i in (0, 1)]
+        of_two = [run["ticks"] for run in self.results if run["arm"] == "two"]
+        ticks = [sum(pair[i] for pair in of_two) for i in (0, 1)]
         share = 100 * ticks[0] / sum(ticks)
         return f"Of two workers' processor time the first has had {share:.1f} %."
 
