@@ -1,10 +1,22 @@
-/* The counters of a session, one line each, sorted by name: what the document shows and nothing else. A
- * counter that means something which this program does not have is 0: DHT, uTP and local discovery,
- * proxies and I2P, caches and fences of a disk thread, how a piece was picked.
+/* The counters of a session, one line each, sorted by name: what the document shows and nothing else.
  *
  * Gauges     of this moment: num_ of peers, disk, utp and of torrents by state, limiter_, dht_nodes
  *            and their like. All others never become smaller.
  * Torrents   each is in one of the states: an error goes before a pause, a pause before the rest.
+ * Times      of the disk are of its threads, and of the loop where it reads what is in memory. A piece
+ *            that is hashed as its blocks come takes none of it. A hit of the cache is a block that the
+ *            kernel had in its page cache.
+ * Picks      each time that the picker looked for blocks, by what made it look (enum engine_pick).
+ * Zero       what means something that this program does not have:
+ *              dht. utp. net.on_lsd_                DHT, uTP, local discovery
+ *              disk.arc_ read_cache_blocks pinned_  a cache of blocks beside the kernel's
+ *              disk.num_fenced_ of other jobs       move, rename, flush, trim ... : no such jobs
+ *              peer.num_ of socks5, http_proxy, i2p, ssl; error_encrypted_ error_rc4_ error_utp_
+ *                                                   proxies, I2P, TLS and encryption between peers
+ *              picker.piece_picker_suggest_loops    suggestions are heard and not followed
+ *              ses.num_queued_                      whatever is not paused runs: nothing is queued
+ *              ses.non_filter_torrents              there is no filter of addresses to be left out of
+ *              ses.torrent_evicted_counter          every torrent stays loaded
  */
 #include "api/spritzle_session.h"
 
@@ -24,7 +36,10 @@ struct derived {
     uint64_t n_torrents, checking, downloading, n_slots;
     uint64_t errors;
     uint64_t queued_jobs, unwritten_blocks, blocks_in_use;
+    uint64_t n_held; /* jobs of the disk */
 };
+
+enum { NS_PER_US = 1000 };
 
 /* X(name, value) */
 #define COUNTERS(X)                                                                                \
@@ -62,58 +77,58 @@ struct derived {
     X("disk.arc_mru_size", 0)                                                                      \
     X("disk.arc_volatile_size", 0)                                                                 \
     X("disk.arc_write_size", 0)                                                                    \
-    X("disk.blocked_disk_jobs", 0)                                                                 \
+    X("disk.blocked_disk_jobs", f->n_held)                                                         \
     X("disk.disk_blocks_in_use", f->blocks_in_use)                                                 \
-    X("disk.disk_hash_time", 0)                                                                    \
-    X("disk.disk_job_time", 0)                                                                     \
-    X("disk.disk_read_time", 0)                                                                    \
-    X("disk.disk_write_time", 0)                                                                   \
-    X("disk.num_blocks_cache_hits", 0)                                                             \
+    X("disk.disk_hash_time", f->disk.hash_ns / NS_PER_US)                                          \
+    X("disk.disk_job_time", f->disk.work_ns / NS_PER_US)                                           \
+    X("disk.disk_read_time", f->disk.read_ns / NS_PER_US)                                          \
+    X("disk.disk_write_time", f->disk.write_ns / NS_PER_US)                                        \
+    X("disk.num_blocks_cache_hits", f->disk.blocks_cached)                                         \
     X("disk.num_blocks_hashed", t->blocks_hashed)                                                  \
     X("disk.num_blocks_read", t->blocks_read)                                                      \
     X("disk.num_blocks_written", t->blocks_written)                                                \
     X("disk.num_fenced_cache_piece", 0)                                                            \
-    X("disk.num_fenced_check_fastresume", 0)                                                       \
+    X("disk.num_fenced_check_fastresume", f->disk.held[DISK_CHECK])                                \
     X("disk.num_fenced_clear_piece", 0)                                                            \
-    X("disk.num_fenced_delete_files", 0)                                                           \
-    X("disk.num_fenced_file_priority", 0)                                                          \
+    X("disk.num_fenced_delete_files", f->disk.n_deletes_held)                                      \
+    X("disk.num_fenced_file_priority", f->disk.held[DISK_WANTED])                                  \
     X("disk.num_fenced_flush_hashed", 0)                                                           \
     X("disk.num_fenced_flush_piece", 0)                                                            \
-    X("disk.num_fenced_flush_storage", 0)                                                          \
-    X("disk.num_fenced_hash", 0)                                                                   \
+    X("disk.num_fenced_flush_storage", f->disk.held[DISK_SYNC])                                    \
+    X("disk.num_fenced_hash", f->disk.held[DISK_HASH])                                             \
     X("disk.num_fenced_load_torrent", 0)                                                           \
     X("disk.num_fenced_move_storage", 0)                                                           \
-    X("disk.num_fenced_read", 0)                                                                   \
-    X("disk.num_fenced_release_files", 0)                                                          \
+    X("disk.num_fenced_read", f->disk.held[DISK_READ])                                             \
+    X("disk.num_fenced_release_files", f->disk.held[DISK_CLOSE])                                   \
     X("disk.num_fenced_rename_file", 0)                                                            \
     X("disk.num_fenced_save_resume_data", 0)                                                       \
-    X("disk.num_fenced_stop_torrent", 0)                                                           \
+    X("disk.num_fenced_stop_torrent", f->disk.held[DISK_REMOVE] - f->disk.n_deletes_held)          \
     X("disk.num_fenced_tick_storage", 0)                                                           \
     X("disk.num_fenced_trim_cache", 0)                                                             \
-    X("disk.num_fenced_write", 0)                                                                  \
+    X("disk.num_fenced_write", f->disk.held[DISK_WRITE])                                           \
     X("disk.num_jobs", t->disk_queue_jobs)                                                         \
-    X("disk.num_read_back", t->pieces_read_back)                                                   \
-    X("disk.num_read_jobs", 0)                                                                     \
-    X("disk.num_read_ops", t->disk_reads)                                                          \
+    X("disk.num_read_back", t->blocks_read_back)                                                   \
+    X("disk.num_read_jobs", t->disk_queue_reads)                                                   \
+    X("disk.num_read_ops", t->disk_reads + t->disk_hashes)                                         \
     X("disk.num_running_disk_jobs", f->disk.jobs)                                                  \
     X("disk.num_running_threads", s->n_threads)                                                    \
-    X("disk.num_write_jobs", 0)                                                                    \
+    X("disk.num_write_jobs", t->disk_queue_writes)                                                 \
     X("disk.num_write_ops", t->disk_writes)                                                        \
-    X("disk.num_writing_threads", 0)                                                               \
+    X("disk.num_writing_threads", f->disk.writing)                                                 \
     X("disk.pinned_blocks", 0)                                                                     \
     X("disk.queued_disk_jobs", f->queued_jobs)                                                     \
     X("disk.queued_write_bytes", t->unwritten_len)                                                 \
     X("disk.read_cache_blocks", 0)                                                                 \
-    X("disk.request_latency", 0)                                                                   \
+    X("disk.request_latency", f->disk.read_wait_ns / NS_PER_US)                                    \
     X("disk.write_cache_blocks", f->unwritten_blocks)                                              \
     X("net.has_incoming_connections", t->accepts > 0)                                              \
-    X("net.limiter_down_bytes", 0)                                                                 \
+    X("net.limiter_down_bytes", t->limited_down_len)                                               \
     X("net.limiter_down_queue", t->now.limited_down)                                               \
-    X("net.limiter_up_bytes", 0)                                                                   \
+    X("net.limiter_up_bytes", t->limited_up_len)                                                   \
     X("net.limiter_up_queue", t->now.limited_up)                                                   \
     X("net.on_accept_counter", t->accepts + t->accepts_refused)                                    \
     X("net.on_disk_counter", t->disk_jobs)                                                         \
-    X("net.on_disk_queue_counter", 0)                                                              \
+    X("net.on_disk_queue_counter", t->disk_relieved)                                               \
     X("net.on_lsd_counter", 0)                                                                     \
     X("net.on_lsd_peer_counter", 0)                                                                \
     X("net.on_read_counter", t->in.calls)                                                          \
@@ -130,21 +145,21 @@ struct derived {
     X("net.sent_ip_overhead_bytes", t->out.ip_len)                                                 \
     X("net.sent_payload_bytes", t->wire.up_payload)                                                \
     X("net.sent_tracker_bytes", f->trackers.sent_len)                                              \
-    X("peer.aborted_peers", 0)                                                                     \
-    X("peer.addrinuse_peers", 0)                                                                   \
+    X("peer.aborted_peers", t->ends[-ERR_CANCELED])                                                \
+    X("peer.addrinuse_peers", t->ends[-ERR_IN_USE])                                                \
     X("peer.banned_for_hash_failure", t->banned)                                                   \
-    X("peer.broken_pipe_peers", 0)                                                                 \
-    X("peer.buffer_peers", 0)                                                                      \
+    X("peer.broken_pipe_peers", t->ends[-ERR_BROKEN_PIPE])                                         \
+    X("peer.buffer_peers", t->ends[-ERR_NO_BUFFERS])                                               \
     X("peer.cancelled_piece_requests", t->messages.in[WIRE_CANCEL])                                \
     X("peer.choked_piece_requests", t->messages.requests_choked)                                   \
-    X("peer.connaborted_peers", 0)                                                                 \
-    X("peer.connect_timeouts", t->connects_timed_out)                                              \
-    X("peer.connection_attempt_loops", 0)                                                          \
+    X("peer.connaborted_peers", t->ends[-ERR_ABORTED])                                             \
+    X("peer.connect_timeouts", t->connects_timed_out + t->partings.no_handshake)                   \
+    X("peer.connection_attempt_loops", t->candidates_seen)                                         \
     X("peer.connection_attempts", t->connects)                                                     \
-    X("peer.connrefused_peers", t->connects_refused)                                               \
-    X("peer.connreset_peers", t->reset)                                                            \
+    X("peer.connrefused_peers", t->ends[-ERR_REFUSED])                                             \
+    X("peer.connreset_peers", t->ends[-ERR_RESET])                                                 \
     X("peer.disconnected_peers", t->disconnects)                                                   \
-    X("peer.eof_peers", t->ended)                                                                  \
+    X("peer.eof_peers", t->ends[-ERR_CLOSED])                                                      \
     X("peer.error_encrypted_peers", 0)                                                             \
     X("peer.error_incoming_peers", t->broken_incoming)                                             \
     X("peer.error_outgoing_peers", f->errors - t->broken_incoming)                                 \
@@ -153,12 +168,12 @@ struct derived {
     X("peer.error_tcp_peers", f->errors)                                                           \
     X("peer.error_utp_peers", 0)                                                                   \
     X("peer.incoming_connections", t->accepts)                                                     \
-    X("peer.invalid_arg_peers", 0)                                                                 \
+    X("peer.invalid_arg_peers", t->ends[-ERR_INVALID])                                             \
     X("peer.invalid_piece_requests", t->messages.requests_invalid)                                 \
     X("peer.max_piece_requests", t->messages.requests_over)                                        \
-    X("peer.no_access_peers", 0)                                                                   \
-    X("peer.no_memory_peers", 0)                                                                   \
-    X("peer.notconnected_peers", 0)                                                                \
+    X("peer.no_access_peers", t->ends[-ERR_DENIED])                                                \
+    X("peer.no_memory_peers", t->ends[-ERR_NO_MEMORY])                                             \
+    X("peer.notconnected_peers", t->ends[-ERR_NOT_CONNECTED])                                      \
     X("peer.num_banned_peers", t->banned)                                                          \
     X("peer.num_http_proxy_peers", 0)                                                              \
     X("peer.num_i2p_peers", 0)                                                                     \
@@ -167,7 +182,7 @@ struct derived {
     X("peer.num_peers_down_interested", t->now.interesting)                                        \
     X("peer.num_peers_down_requests", t->now.asked)                                                \
     X("peer.num_peers_down_unchoked", t->now.unchoking)                                            \
-    X("peer.num_peers_end_game", 0)                                                                \
+    X("peer.num_peers_end_game", t->now.end_game)                                                  \
     X("peer.num_peers_half_open", t->n_half_open)                                                  \
     X("peer.num_peers_up_disk", t->now.reads_from_disk)                                            \
     X("peer.num_peers_up_interested", t->now.interested)                                           \
@@ -182,30 +197,30 @@ struct derived {
     X("peer.num_ssl_utp_peers", 0)                                                                 \
     X("peer.num_tcp_peers", t->now.connected)                                                      \
     X("peer.num_utp_peers", 0)                                                                     \
-    X("peer.perm_peers", 0)                                                                        \
+    X("peer.perm_peers", t->ends[-ERR_NO_PRIVILEGE])                                               \
     X("peer.piece_rejects", t->messages.out[WIRE_REJECT])                                          \
     X("peer.piece_requests", t->messages.in[WIRE_REQUEST])                                         \
-    X("peer.timeout_peers", t->closed_by_time)                                                     \
-    X("peer.too_many_peers", 0)                                                                    \
-    X("peer.transport_timeout_peers", 0)                                                           \
-    X("peer.uninteresting_peers", 0)                                                               \
-    X("peer.unreachable_peers", 0)                                                                 \
-    X("picker.end_game_piece_picks", 0)                                                            \
-    X("picker.hash_fail_piece_picks", 0)                                                           \
-    X("picker.incoming_piece_picks", 0)                                                            \
-    X("picker.incoming_redundant_piece_picks", 0)                                                  \
-    X("picker.interesting_piece_picks", 0)                                                         \
-    X("picker.piece_picker_busy_loops", 0)                                                         \
-    X("picker.piece_picker_partial_loops", 0)                                                      \
-    X("picker.piece_picker_rand_loops", 0)                                                         \
-    X("picker.piece_picker_rand_start_loops", 0)                                                   \
-    X("picker.piece_picker_rare_loops", 0)                                                         \
-    X("picker.piece_picker_reverse_rare_loops", 0)                                                 \
-    X("picker.piece_picker_sequential_loops", 0)                                                   \
+    X("peer.timeout_peers", t->partings.idle)                                                      \
+    X("peer.too_many_peers", t->partings.too_many)                                                 \
+    X("peer.transport_timeout_peers", t->ends[-ERR_TIMEOUT])                                       \
+    X("peer.uninteresting_peers", t->partings.uninteresting)                                       \
+    X("peer.unreachable_peers", t->ends[-ERR_UNREACHABLE])                                         \
+    X("picker.end_game_piece_picks", t->picks[PICK_END_GAME])                                      \
+    X("picker.hash_fail_piece_picks", t->picks[PICK_HASH_FAIL])                                    \
+    X("picker.incoming_piece_picks", t->picks[PICK_INCOMING])                                      \
+    X("picker.incoming_redundant_piece_picks", t->picks[PICK_REDUNDANT])                           \
+    X("picker.interesting_piece_picks", t->picks[PICK_INTERESTING])                                \
+    X("picker.piece_picker_busy_loops", t->picker.busy)                                            \
+    X("picker.piece_picker_partial_loops", t->picker.partial)                                      \
+    X("picker.piece_picker_rand_loops", t->picker.random)                                          \
+    X("picker.piece_picker_rand_start_loops", t->picker.random_skipped)                            \
+    X("picker.piece_picker_rare_loops", t->picker.rare)                                            \
+    X("picker.piece_picker_reverse_rare_loops", t->picker.rare_reverse)                            \
+    X("picker.piece_picker_sequential_loops", t->picker.sequential)                                \
     X("picker.piece_picker_suggest_loops", 0)                                                      \
-    X("picker.reject_piece_picks", 0)                                                              \
-    X("picker.snubbed_piece_picks", 0)                                                             \
-    X("picker.unchoke_piece_picks", 0)                                                             \
+    X("picker.reject_piece_picks", t->picks[PICK_REJECT])                                          \
+    X("picker.snubbed_piece_picks", t->picks[PICK_SNUBBED])                                        \
+    X("picker.unchoke_piece_picks", t->picks[PICK_UNCHOKE])                                        \
     X("ses.non_filter_torrents", 0)                                                                \
     X("ses.num_checking_torrents", f->checking)                                                    \
     X("ses.num_downloading_torrents", f->downloading)                                              \
@@ -340,6 +355,9 @@ static struct derived derive(const struct spritzle_session *s)
     };
     for (size_t i = 0; i < ENGINE_N_WASTES; i++) {
         f.redundant_len += t->waste[i];
+    }
+    for (size_t i = 0; i < DISK_N_OPS; i++) {
+        f.n_held += s->disk.held[i];
     }
     f.down_payload += f.redundant_len; /* it came, whatever it was worth */
     for (size_t i = 0; i < TORRENT_N_STATES; i++) {

@@ -56,6 +56,28 @@ int err_from_errno(int errno_value)
     }
 }
 
+int err_from_socket(int errno_value)
+{
+    static const struct {
+        int errno_value;
+        int code;
+    } ends[] = {
+        {ECONNRESET, ERR_RESET},        {ECONNREFUSED, ERR_REFUSED},
+        {ECONNABORTED, ERR_ABORTED},    {EPIPE, ERR_BROKEN_PIPE},
+        {ENOTCONN, ERR_NOT_CONNECTED},  {EHOSTUNREACH, ERR_UNREACHABLE},
+        {ENETUNREACH, ERR_UNREACHABLE}, {ENETDOWN, ERR_UNREACHABLE},
+        {EHOSTDOWN, ERR_UNREACHABLE},   {ENOBUFS, ERR_NO_BUFFERS},
+        {ENOMEM, ERR_NO_MEMORY},        {EPERM, ERR_NO_PRIVILEGE},
+        {ECANCELED, ERR_CANCELED},
+    };
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        if (ends[i].errno_value == errno_value) {
+            return ends[i].code;
+        }
+    }
+    return err_from_errno(errno_value);
+}
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
     if (e != NULL) {

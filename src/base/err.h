@@ -27,13 +27,25 @@
     X(ERR_SYSTEM, -13, "system error")                                                             \
     X(ERR_DATABASE, -14, "database error")                                                         \
     X(ERR_RESET, -15, "connection reset")                                                          \
-    X(ERR_REFUSED, -16, "connection refused")
+    X(ERR_REFUSED, -16, "connection refused")                                                      \
+    X(ERR_UNREACHABLE, -17, "no way to get there")                                                 \
+    X(ERR_ABORTED, -18, "connection aborted")                                                      \
+    X(ERR_BROKEN_PIPE, -19, "broken pipe")                                                         \
+    X(ERR_NOT_CONNECTED, -20, "not connected")                                                     \
+    X(ERR_NO_BUFFERS, -21, "no buffer space left")                                                 \
+    X(ERR_NO_MEMORY, -22, "out of memory")                                                         \
+    X(ERR_NO_PRIVILEGE, -23, "not permitted by the system")
 
 enum err_code {
 #define ERR_ENUM(name, number, text) name = number,
     ERR_LIST(ERR_ENUM)
 #undef ERR_ENUM
 };
+
+/* How many there are: they are -1 to -ERR_N. */
+#define ERR_ONE(name, number, text) +1
+enum { ERR_N = 0 ERR_LIST(ERR_ONE) };
+#undef ERR_ONE
 
 struct err {
     int code;
@@ -45,6 +57,9 @@ const char *err_text(int code);
 
 /* The code for an errno value (EADDRINUSE gives ERR_IN_USE, ENOSPC ERR_NO_SPACE, ...). */
 int err_from_errno(int errno_value);
+
+/* The same for a connection to a peer, with a code for each way in which one can end. */
+int err_from_socket(int errno_value);
 
 /* Fill e (which may be NULL) and return code, so that `return err_set(e, ...)` reads well.
  * A text that does not fit is cut. */

@@ -61,6 +61,7 @@ struct candidates {
     size_t n_free_seeds;
     uint64_t deadline_ms;
     bool seeding; /* in the last candidates_next */
+    uint64_t n_seen;
     struct addr *bans;
     size_t n_bans;
     size_t bans_room;
@@ -285,6 +286,7 @@ bool candidates_next(struct candidates *c, uint64_t now_ms, bool seeding, struct
     c->seeding = seeding;
     struct entry *best = NULL;
     uint64_t soonest_ms = UINT64_MAX;
+    c->n_seen += c->n;
     for (size_t i = 0; i < c->n; i++) {
         struct entry *e = &c->entries[i];
         if (e->state != ENTRY_IDLE || (seeding && e->seed)) {
@@ -304,6 +306,11 @@ bool candidates_next(struct candidates *c, uint64_t now_ms, bool seeding, struct
     best->tried_ms = now_ms;
     *out = best->peer;
     return true;
+}
+
+uint64_t candidates_n_seen(const struct candidates *c)
+{
+    return c->n_seen;
 }
 
 uint64_t candidates_deadline_ms(const struct candidates *c)

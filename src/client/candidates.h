@@ -48,6 +48,8 @@ bool candidates_add(struct candidates *c, const struct endpoint *peer, enum cand
 /* The best one that may be tried now; it is marked as being tried until one of the four below.
  * seeding: seeds are not worth trying at all. False: none. */
 bool candidates_next(struct candidates *c, uint64_t now_ms, bool seeding, struct endpoint *out);
+/* How many candidates_next has looked at, all its calls together. */
+uint64_t candidates_n_seen(const struct candidates *c);
 /* When candidates_next may have one that it does not have now; UINT64_MAX: never. It holds for the
  * seeding that candidates_next was last called with: when that changes, call it at once. */
 uint64_t candidates_deadline_ms(const struct candidates *c);

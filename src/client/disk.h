@@ -35,6 +35,15 @@ struct disk_stats {
     uint64_t reads_pool;
     uint64_t opens, open_hits;
     uint64_t jobs; /* with the pool now */
+    /* Work on jobs, whoever did it: of all of them, and the parts that moved or hashed bytes. */
+    uint64_t work_ns, read_ns, write_ns, hash_ns;
+    uint64_t read_wait_ns;   /* from start to end, of a read: the mean of the last ones */
+    uint64_t blocks_cached;  /* of reads_cached */
+    uint32_t writing;        /* threads that write now */
+    uint32_t n_deletes_held; /* of held[DISK_REMOVE]: with the data */
+    uint32_t
+        held[DISK_N_OPS]; /* jobs that wait for one that changes names, or are that and wait for
+                                  those before them */
 };
 
 /* on_done: a job has come back (also from disk_drain), to be given to the engine. */
@@ -61,6 +70,7 @@ void disk_start(struct disk *d, struct disk_job *job);
 /* Calls on_done for jobs that are done already. Returns false when there was none. */
 bool disk_drain(struct disk *d);
 
+/* Looks at every storage. */
 void disk_stats(const struct disk *d, struct disk_stats *out);
 
 /* Can the save path be used: absolute, inside one of the allowed folders (links resolved; the part

@@ -9,6 +9,7 @@
 #ifndef CLIENT_DISK_IMPL_H
 #define CLIENT_DISK_IMPL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -98,6 +99,7 @@ struct disk {
     size_t n_done;
     size_t done_cap;
     struct disk_stats stats;
+    atomic_uint n_writing; /* counted by the pool's threads */
 };
 
 /* The open file, or NULL; pinned: until disk_files_unpin. */
@@ -142,7 +144,7 @@ struct disk_folder {
 struct disk_task {
     struct job job;
     struct list waiting;
-    struct disk *d;         /* the loop's */
+    struct disk *d;         /* the loop's, but for n_writing */
     struct disk_storage *s; /* the loop's */
     struct disk_job *j;
 
@@ -156,6 +158,11 @@ struct disk_task {
     uint32_t n_kept;
     uint8_t *dirty; /* SYNC: the storage's */
     bool sync_names;
+
+    uint64_t start_ns; /* a READ came in */
+    uint64_t wait_ns;  /* from then to its end */
+    uint64_t work_ns;
+    uint64_t hash_ns; /* of work_ns: the digest alone */
 
     uint32_t n_opens;
     bool found;     /* the save path, on place.device */

@@ -33,6 +33,7 @@ enum disk_op {
                     where it belongs */
     DISK_CLOSE,  /* close the files (pause): they are opened again by the next job */
 };
+enum { DISK_N_OPS = DISK_CLOSE + 1 };
 
 struct disk_job {
     enum disk_op op;

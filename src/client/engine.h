@@ -29,6 +29,7 @@
 #include "client/disk_job.h"
 #include "client/layout.h"
 #include "client/peer.h"
+#include "client/picker.h"
 #include "client/scraper.h"
 
 struct engine;
@@ -389,6 +390,27 @@ enum engine_waste {
 };
 enum { ENGINE_N_WASTES = WASTE_CLOSING + 1, ENGINE_N_SIZES = 18 };
 
+/* What made us look for blocks to ask a peer for. */
+enum engine_pick {
+    PICK_INCOMING,  /* bytes of it came, or the disk has room again for what it sends */
+    PICK_REDUNDANT, /* it sent a block that is here, or somebody else sent what it was asked for */
+    PICK_UNCHOKE,   /* it unchoked us, or allowed a piece */
+    PICK_INTERESTING, /* it has more, or more is wanted */
+    PICK_REJECT,      /* a request came back: rejected, choked, or its peer is gone */
+    PICK_SNUBBED,     /* the same, as nobody answered in time */
+    PICK_HASH_FAIL,   /* a bad piece is wanted again */
+    PICK_END_GAME,    /* any of these, and all that was left were blocks that others owe */
+};
+enum { ENGINE_N_PICKS = PICK_END_GAME + 1 };
+
+/* Connections that we have ended or refused, where the reason is counted. */
+struct engine_partings {
+    uint64_t uninteresting; /* neither has anything for the other, or the torrent does not run */
+    uint64_t too_many;      /* peers: refused */
+    uint64_t idle;          /* silent, or nobody was interested */
+    uint64_t no_handshake;  /* in its time */
+};
+
 /* What goes through the sockets. sizes[i]: calls that moved 2^(i+3) bytes and more; the first and the
  * last have those beyond them as well. */
 struct engine_io {
@@ -405,6 +427,7 @@ struct engine_peers_now {
     uint32_t waits_for_disk,
         reads_from_disk;               /* not read, as the disk is behind; their blocks are */
     uint32_t limited_down, limited_up; /* wait for their turn of a limit */
+    uint32_t end_game;                 /* had fewer blocks for us than we wanted to ask for */
     uint32_t connected, incoming;
 };
 
@@ -432,13 +455,21 @@ struct engine_totals {
     uint64_t failed_len;             /* bytes of pieces with a bad hash */
     uint64_t pieces_added, pieces_had;
     uint64_t ticks;
-    uint64_t connects_timed_out, connects_refused;
-    uint64_t disconnects;            /* connections that were there, and are over */
-    uint64_t ended, broken;          /* of them: by the peer; by an error of the socket */
-    uint64_t reset, broken_incoming; /* of those that broke */
-    uint64_t disk_jobs, blocks_read, blocks_written, blocks_hashed, pieces_read_back;
-    uint64_t unwritten_len; /* with the disk now */
-    uint64_t memory_len;    /* of blocks, now */
+    uint64_t connects_timed_out;
+    uint64_t candidates_seen;         /* looked at, to choose whom to connect to */
+    uint64_t disconnects;             /* connections that were there, and are over */
+    uint64_t broken, broken_incoming; /* of them: by an error of the socket */
+    uint64_t ends[ERR_N + 1];         /* by [-ERR_*]: connections, and attempts at one */
+    struct engine_partings partings;
+    uint64_t picks[ENGINE_N_PICKS];
+    struct picker_counts picker;
+    uint64_t disk_jobs, blocks_read, blocks_written, blocks_hashed, blocks_read_back;
+    uint64_t disk_hashes;                         /* pieces that were read to be hashed */
+    uint64_t disk_queue_reads, disk_queue_writes; /* of disk_queue_jobs */
+    uint64_t disk_relieved;                       /* times that a full queue had room again */
+    uint64_t unwritten_len;                       /* with the disk now */
+    uint64_t limited_down_len, limited_up_len;    /* bytes that wait for a turn of a limit now */
+    uint64_t memory_len;                          /* of blocks, now */
 };
 void engine_totals(const struct engine *e, struct engine_totals *out);
 struct announce_queue;

@@ -28,6 +28,12 @@ struct conn *engine_conn(const struct engine *e, conn_id id)
     return node == NULL ? NULL : container_of(node, struct conn, by_id);
 }
 
+void engine_count_end(struct engine *e, int why)
+{
+    ASSERT(why < 0 && why >= -ERR_N);
+    e->totals.ends[-why]++;
+}
+
 /* ---- coming and going ---- */
 
 /* Also of one that is connected now, and begins anew. */
@@ -197,8 +203,10 @@ conn_id engine_on_accept(struct engine *e, session_id session, const struct endp
     engine_begin(e, now_ms);
     struct session *s = engine_session(e, session);
     conn_id id = 0;
-    if (s == NULL || e->stopping || !has_place_for_stranger(e, &remote->addr)) {
+    bool here = s != NULL && !e->stopping;
+    if (!here || !has_place_for_stranger(e, &remote->addr)) {
         e->totals.accepts_refused++;
+        e->totals.partings.too_many += here ? 1 : 0;
     } else {
         struct conn *c = conn_new(e, s, remote, true);
         c->source = CANDIDATE_INCOMING;
@@ -212,16 +220,12 @@ conn_id engine_on_accept(struct engine *e, session_id session, const struct endp
     return id;
 }
 
-static void count_end(const struct conn *c, int why)
+static void count_broken(const struct conn *c, int why)
 {
     struct engine_totals *n = &c->e->totals;
-    if (why == ERR_CLOSED) {
-        n->ended++;
-        return;
-    }
-    n->broken++;
-    n->reset += why == ERR_RESET ? 1 : 0;
-    n->broken_incoming += c->peer.incoming ? 1 : 0;
+    n->broken += why == ERR_CLOSED ? 0 : 1;
+    n->broken_incoming += why != ERR_CLOSED && c->peer.incoming ? 1 : 0;
+    engine_count_end(c->e, why);
 }
 
 void engine_on_closed(struct engine *e, conn_id conn, int why, uint64_t now_ms)
@@ -229,7 +233,7 @@ void engine_on_closed(struct engine *e, conn_id conn, int why, uint64_t now_ms)
     engine_begin(e, now_ms);
     struct conn *c = engine_conn(e, conn);
     if (c != NULL) {
-        count_end(c, why);
+        count_broken(c, why);
         conn_drop(c, "closed by the peer", false, false);
     }
     engine_end(e);
@@ -350,7 +354,8 @@ static void count_bytes(struct conn *c, size_t n, uint64_t payload)
 static void settle(struct conn *c)
 {
     if (c->ready) {
-        torrent_refill(c);
+        torrent_refill(c, c->pick);
+        c->pick = PICK_INCOMING;
     }
     if (c->gone) {
         return;
@@ -520,6 +525,21 @@ void conn_rearm(struct conn *c)
     }
 }
 
+static void count_too_late(const struct conn *c)
+{
+    struct engine_totals *n = &c->e->totals;
+    n->closed_by_time++;
+    if (!c->connected) {
+        n->connects_failed++;
+        n->connects_timed_out++;
+        engine_count_end(c->e, ERR_TIMEOUT);
+    } else if (c->ready) {
+        n->partings.idle++;
+    } else {
+        n->partings.no_handshake++;
+    }
+}
+
 void conn_on_deadline(struct conn *c)
 {
     struct engine *e = c->e;
@@ -528,11 +548,8 @@ void conn_on_deadline(struct conn *c)
     if (c->reading_off) {
         c->peer.received_ms = e->now_ms; /* it is we who are silent */
     }
-    bool connecting = !c->connected;
-    if (connecting || peer_on_deadline(&c->peer, e->now_ms, &why) < 0) {
-        e->totals.closed_by_time++;
-        e->totals.connects_failed += connecting ? 1 : 0;
-        e->totals.connects_timed_out += connecting ? 1 : 0;
+    if (!c->connected || peer_on_deadline(&c->peer, e->now_ms, &why) < 0) {
+        count_too_late(c);
         conn_drop(c, why, !c->ready, true);
         return;
     }

@@ -131,7 +131,10 @@ static bool take_turn(struct torrent *t)
     if (!has_place(t) || !torrent_wants_peers(t)) {
         return false;
     }
-    if (!next_candidate(t, &peer)) {
+    const uint64_t n_seen = candidates_n_seen(t->candidates);
+    bool any = next_candidate(t, &peer);
+    t->e->totals.candidates_seen += candidates_n_seen(t->candidates) - n_seen;
+    if (!any) {
         t->connect_ms = candidates_deadline_ms(t->candidates);
         torrent_rearm(t);
         return false;
@@ -193,7 +196,7 @@ void engine_on_connected(struct engine *e, conn_id conn, int status, uint64_t no
         if (status < 0) {
             e->totals.connects_failed++;
             e->totals.connects_timed_out += status == ERR_TIMEOUT ? 1 : 0;
-            e->totals.connects_refused += status == ERR_REFUSED ? 1 : 0;
+            engine_count_end(e, status);
             conn_drop(c, "not connected", true, false);
         } else {
             const struct endpoint remote = c->peer.remote;

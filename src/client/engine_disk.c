@@ -62,6 +62,8 @@ void engine_job_submit(struct engine *e, struct disk_job *job)
     if (has_bytes(job)) {
         e->totals.disk_queue_len += job->len;
     }
+    e->totals.disk_queue_reads += job->op == DISK_READ ? 1 : 0;
+    e->totals.disk_queue_writes += job->op == DISK_WRITE ? 1 : 0;
     if (job->op == DISK_WRITE) {
         e->disk_queue_len += job->len;
         e->disk_full = e->disk_full || e->disk_queue_len >= e->cfg.max_disk_queue_len;
@@ -83,17 +85,12 @@ static void refill_all(struct engine *e)
     LIST_FOREACH_SAFE (node, &e->all_conns) {
         struct conn *c = container_of(node, struct conn, all_node);
         if (c->ready && !c->gone && c->t->picker != NULL) {
-            torrent_refill(c);
+            torrent_refill(c, PICK_INCOMING);
             if (!c->gone) {
                 conn_rearm(c);
             }
         }
     }
-}
-
-static uint64_t n_blocks(uint32_t len)
-{
-    return ((uint64_t)len + WIRE_BLOCK_LEN - 1) / WIRE_BLOCK_LEN;
 }
 
 static void count_back(struct engine *e, const struct disk_job *job)
@@ -105,6 +102,8 @@ static void count_back(struct engine *e, const struct disk_job *job)
     if (has_bytes(job)) {
         n->disk_queue_len -= job->len;
     }
+    n->disk_queue_reads -= job->op == DISK_READ ? 1 : 0;
+    n->disk_queue_writes -= job->op == DISK_WRITE ? 1 : 0;
     if (job->op == DISK_WRITE) {
         e->disk_queue_len -= job->len;
     }
@@ -115,13 +114,15 @@ static void count_back(struct engine *e, const struct disk_job *job)
     } else if (job->op == DISK_READ) {
         n->disk_reads++;
         n->disk_read_len += job->len;
-        n->blocks_read += n_blocks(job->len);
+        n->blocks_read += engine_n_blocks(job->len);
     } else if (job->op == DISK_WRITE) {
         n->disk_writes++;
         n->disk_write_len += job->len;
-        n->blocks_written += n_blocks(job->len);
+        n->blocks_written += engine_n_blocks(job->len);
     } else if (job->op == DISK_HASH) {
-        n->blocks_hashed += n_blocks(job->len);
+        n->disk_hashes++;
+        n->blocks_read += engine_n_blocks(job->len);
+        n->blocks_hashed += engine_n_blocks(job->len);
     }
 }
 
@@ -147,6 +148,7 @@ void engine_on_disk(struct engine *e, struct disk_job *job, uint64_t now_ms)
     if (e->disk_full &&
         e->disk_queue_len <= e->cfg.max_disk_queue_len - e->cfg.max_disk_queue_len / 4) {
         e->disk_full = false;
+        e->totals.disk_relieved++;
         engine_wake_readers(e);
         refill_all(e);
     }

@@ -37,6 +37,7 @@ static int on_info_hash(struct conn *c, const struct infohash *info_hash, const 
     uint32_t most = e->cfg.max_peers_per_torrent;
     most = t->max_peers > 0 && t->max_peers < most ? t->max_peers : most;
     if (t->n_conns >= most) {
+        e->totals.partings.too_many++;
         *why = "the torrent has as many peers as it may have";
         return ERR_LIMIT;
     }
@@ -108,6 +109,7 @@ static int on_ready(struct conn *c, const char **why)
         if (!c->peer.incoming) {
             remember_ourselves(c->session, &c->peer.remote);
         }
+        c->e->totals.partings.uninteresting++;
         *why = "connected to ourselves";
         return ERR_EXISTS;
     }
@@ -147,6 +149,7 @@ bool conn_close_if_redundant(struct conn *c)
     if (c->peer.seed && c->known_as.port != 0) {
         (void)candidates_add(c->t->candidates, &c->known_as, c->source, true, NULL);
     }
+    c->e->totals.partings.uninteresting++;
     conn_close(c, "both have all they want", false);
     return true;
 }

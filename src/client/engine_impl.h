@@ -78,15 +78,17 @@ struct conn {
     int8_t trust;
     bool parole;
     bool optimistic;
-    bool in_log;          /* pex_log knows it */
-    uint32_t super_piece; /* super-seeding: the piece last shown to it; UINT32_MAX: none */
-    uint64_t pex_ms;      /* when a PEX message to it is thought of; 0: never */
-    uint64_t asked_ms;    /* it last asked for a block */
-    uint32_t n_unasked;   /* blocks nobody asked it for, less those that were */
-    uint32_t n_rejects;   /* in a row */
-    bool greeted;         /* torrent_on_ready was called and took it */
-    bool seed_counted;    /* in torrent.n_seeds, and as a seed in the picker */
-    bool timed_out;       /* something that it was asked for was given up */
+    bool in_log;           /* pex_log knows it */
+    uint32_t super_piece;  /* super-seeding: the piece last shown to it; UINT32_MAX: none */
+    uint64_t pex_ms;       /* when a PEX message to it is thought of; 0: never */
+    uint64_t asked_ms;     /* it last asked for a block */
+    uint32_t n_unasked;    /* blocks nobody asked it for, less those that were */
+    uint32_t n_rejects;    /* in a row */
+    bool greeted;          /* torrent_on_ready was called and took it */
+    bool seed_counted;     /* in torrent.n_seeds, and as a seed in the picker */
+    bool timed_out;        /* something that it was asked for was given up */
+    bool end_game;         /* there were fewer blocks to ask it for than it could be asked for */
+    enum engine_pick pick; /* why it is asked for more at the end of this input */
 };
 
 struct announce_run {
@@ -278,6 +280,10 @@ void engine_want_peers(struct torrent *t, bool want);
 /* The announcer of t has something due, or may have: queue it, arm for its deadline. */
 void engine_announce_check(struct torrent *t);
 int64_t engine_unix_s(const struct engine *e);
+static inline uint64_t engine_n_blocks(uint64_t len)
+{
+    return (len + WIRE_BLOCK_LEN - 1) / WIRE_BLOCK_LEN;
+}
 /* What our handshakes of this torrent say. */
 void torrent_self(const struct torrent *t, struct peer_self *out);
 /* Our own address and port as peers of that family see it, for BEP 40. False: not known. */
@@ -306,6 +312,8 @@ void conn_begin_peer(struct conn *c, bool incoming, const struct endpoint *remot
 void conn_join(struct conn *c, struct torrent *t);
 /* conn_close; tell: the shell does not know yet. */
 void conn_drop(struct conn *c, const char *why, bool failed, bool tell);
+/* A connection, or an attempt at one, has ended with that code. */
+void engine_count_end(struct engine *e, int why);
 /* Our handshake goes out. */
 void conn_start(struct conn *c);
 void conn_on_deadline(struct conn *c);
@@ -366,8 +374,8 @@ int torrent_on_event(struct conn *c, const struct peer_event *ev, const char **w
 void torrent_on_gone(struct conn *c);
 /* c's sendq has room: read more of what it asked for. */
 void torrent_on_room(struct conn *c);
-/* c may be asked for more (after blocks came, or the disk has room again). */
-void torrent_refill(struct conn *c);
+/* c may be asked for more (after blocks came, or the disk has room again, ...). */
+void torrent_refill(struct conn *c, enum engine_pick why);
 /* Requests of c that timed out, PEX that is due, and the like. */
 void torrent_on_conn_deadline(struct conn *c);
 uint64_t torrent_conn_deadline_ms(const struct conn *c);

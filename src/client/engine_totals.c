@@ -21,8 +21,24 @@ static void count_torrent(const struct torrent *t, struct engine_totals *out)
     out->n_slots += t->slots;
 }
 
-static void count_conn(struct conn *c, struct engine_peers_now *now)
+/* What waits for the limits: blocks that may go out, and those that it owes us. */
+static void count_limited(const struct conn *c, struct engine_totals *out)
 {
+    if (limiter_is_waiting(&c->up)) {
+        out->now.limited_up++;
+        out->limited_up_len += c->peer.sendq.payload_len;
+    }
+    if (limiter_is_waiting(&c->down)) {
+        out->now.limited_down++;
+        for (size_t i = 0; i < c->requests.n; i++) {
+            out->limited_down_len += c->requests.blocks[i].len;
+        }
+    }
+}
+
+static void count_conn(const struct conn *c, struct engine_totals *out)
+{
+    struct engine_peers_now *now = &out->now;
     const struct peer *p = &c->peer;
     now->connected += c->connected ? 1 : 0;
     now->incoming += p->incoming ? 1 : 0;
@@ -36,8 +52,8 @@ static void count_conn(struct conn *c, struct engine_peers_now *now)
     now->asked += c->requests.n > 0 ? 1 : 0;
     now->asking += peer_n_uploads(p) > 0 ? 1 : 0;
     now->reads_from_disk += c->reads_len > 0 ? 1 : 0;
-    now->limited_down += limiter_is_waiting(&c->down) ? 1 : 0;
-    now->limited_up += limiter_is_waiting(&c->up) ? 1 : 0;
+    now->end_game += c->end_game && c->t->picker != NULL ? 1 : 0;
+    count_limited(c, out);
 }
 
 void engine_totals(const struct engine *e, struct engine_totals *out)
@@ -50,7 +66,7 @@ void engine_totals(const struct engine *e, struct engine_totals *out)
         count_torrent(container_of(node, struct torrent, all_node), out);
     }
     LIST_FOREACH_SAFE (node, &e->all_conns) {
-        count_conn(container_of(node, struct conn, all_node), &out->now);
+        count_conn(container_of(node, struct conn, all_node), out);
     }
     LIST_FOREACH_SAFE (node, &e->stalled) {
         out->now.waits_for_disk++;

@@ -36,7 +36,13 @@ struct picker *picker_new(uint32_t n_pieces, uint64_t seed)
         bit_put(k->wanted, i, true);
     }
     k->rng.state = seed;
+    k->counts = &k->own_counts;
     return k;
+}
+
+void picker_count_in(struct picker *k, struct picker_counts *counts)
+{
+    k->counts = counts;
 }
 
 void picker_free(struct picker *k)

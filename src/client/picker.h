@@ -35,9 +35,21 @@ enum {
 
 struct picker;
 
+/* Pieces looked at, in each way of looking for one. */
+struct picker_counts {
+    uint64_t partial;            /* under way already */
+    uint64_t sequential;         /* in order */
+    uint64_t rare, rare_reverse; /* the rarest first; the most common first */
+    uint64_t random;             /* from a random one on */
+    uint64_t random_skipped;     /* ... and passed over */
+    uint64_t busy;               /* the end game: all blocks asked for */
+};
+
 /* Every piece is of PICKER_NORMAL priority and had by nobody. */
 struct picker *picker_new(uint32_t n_pieces, uint64_t seed);
 void picker_free(struct picker *k);
+/* Counts go there from now on. Borrowed until picker_free. */
+void picker_count_in(struct picker *k, struct picker_counts *counts);
 
 void picker_set_priority(struct picker *k, uint32_t piece, uint8_t priority);
 uint8_t picker_priority(const struct picker *k, uint32_t piece);

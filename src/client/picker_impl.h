@@ -36,6 +36,8 @@ struct picker {
     uint32_t n_seeds;
     bool sequential;
     struct rng rng;
+    struct picker_counts *counts;
+    struct picker_counts own_counts; /* until somebody else wants them */
     struct picker_order order;
 };
 

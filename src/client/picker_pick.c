@@ -95,6 +95,7 @@ static const struct piece_partial *best_partial(const struct pick *c, uint8_t pr
 {
     const struct piece_partial *best = NULL;
     size_t n = pieces_n_open(c->p);
+    c->k->counts->partial += n;
     for (size_t i = 0; i < n; i++) {
         const struct piece_partial *v = pieces_partial_at(c->p, i);
         if (is_better(c, v, best) && picker_bit(c->k->wanted, v->piece) &&
@@ -135,8 +136,10 @@ static bool is_new(const struct pick *c, uint32_t piece, uint8_t priority)
     return picker_priority_of(c->k, piece) == priority && !pieces_is_under_way(c->p, piece);
 }
 
-/* The first new piece of the class in [from, end) that the peer has. */
-static uint32_t next_by_bits(const struct pick *c, uint8_t priority, uint32_t from, uint32_t end)
+/* The first new piece of the class in [from, end) that the peer has; *n_passed: those before it that
+ * are not new are added. */
+static uint32_t next_by_bits(const struct pick *c, uint8_t priority, uint32_t from, uint32_t end,
+                             uint64_t *n_passed)
 {
     uint64_t mask = UINT64_MAX >> from % 64;
     for (size_t w = from / 64; from < end && w * 64 < end; w++) {
@@ -151,6 +154,7 @@ static uint32_t next_by_bits(const struct pick *c, uint8_t priority, uint32_t fr
             if (is_new(c, piece, priority)) {
                 return piece;
             }
+            ++*n_passed;
             word &= ~(UINT64_C(1) << (63 - bit));
         }
     }
@@ -169,6 +173,11 @@ static void add_best(struct search *s, struct best b)
     s->best[i] = b;
 }
 
+static uint64_t *rare_count(const struct pick *c)
+{
+    return c->peer->snubbing ? &c->k->counts->rare_reverse : &c->k->counts->rare;
+}
+
 /* The few best of all that the peer has. */
 static uint32_t next_of_best(const struct pick *c, struct search *s)
 {
@@ -176,12 +185,15 @@ static uint32_t next_of_best(const struct pick *c, struct search *s)
     if (s->i_best == s->n_best) {
         s->i_best = 0;
         s->n_best = 0;
-        uint32_t piece = next_by_bits(c, s->priority, (uint32_t)(k->low_word * 64), k->n_pieces);
+        uint64_t *n_seen = rare_count(c);
+        uint32_t piece =
+            next_by_bits(c, s->priority, (uint32_t)(k->low_word * 64), k->n_pieces, n_seen);
         while (piece != NO_PIECE) {
+            ++*n_seen;
             uint64_t avail = picker_avail(k, piece);
             avail = c->peer->snubbing ? UINT16_MAX - avail : avail;
             add_best(s, (struct best){avail << 32 | rng_next(&k->rng) >> 32, piece});
-            piece = next_by_bits(c, s->priority, piece + 1, k->n_pieces);
+            piece = next_by_bits(c, s->priority, piece + 1, k->n_pieces, n_seen);
         }
     }
     return s->i_best < s->n_best ? s->best[s->i_best++].piece : NO_PIECE;
@@ -190,8 +202,10 @@ static uint32_t next_of_best(const struct pick *c, struct search *s)
 static uint32_t next_by_order(const struct pick *c, struct search *s)
 {
     const struct picker_order *o = &c->k->order;
+    uint64_t *n_seen = rare_count(c);
     for (; s->at < s->end && s->n_looked < SCAN_MAX; s->n_looked++) {
         uint32_t piece = c->peer->snubbing ? o->pieces[--s->end] : o->pieces[s->at++];
+        ++*n_seen;
         if (peer_has(c->peer, piece) && !pieces_is_under_way(c->p, piece)) {
             return piece;
         }
@@ -225,12 +239,16 @@ static uint32_t next_new(const struct pick *c, struct search *s)
     if (!s->by_bits) {
         return next_by_order(c, s);
     }
-    uint32_t piece = next_by_bits(c, s->priority, s->at, s->end);
+    struct picker_counts *n = c->k->counts;
+    uint64_t *n_passed = c->k->sequential ? &n->sequential : &n->random_skipped;
+    uint64_t *n_found = c->k->sequential ? &n->sequential : &n->random;
+    uint32_t piece = next_by_bits(c, s->priority, s->at, s->end, n_passed);
     if (piece == NO_PIECE && s->wrap_end > 0) {
         s->end = s->wrap_end;
         s->wrap_end = 0;
-        piece = next_by_bits(c, s->priority, 0, s->end);
+        piece = next_by_bits(c, s->priority, 0, s->end, n_passed);
     }
+    *n_found += piece != NO_PIECE;
     s->at = piece == NO_PIECE ? s->end : piece + 1;
     return piece;
 }
@@ -336,6 +354,7 @@ static void take_end_game(struct pick *c)
     struct wire_block b;
     for (size_t i = 0; i < n && askers > 1; i++) {
         const struct piece_partial *v = pieces_partial_at(c->p, (from + i) % n);
+        c->k->counts->busy++;
         if (picker_bit(c->k->wanted, v->piece) && peer_has(c->peer, v->piece) &&
             kind_of(c, v) != KIND_SHUT && pieces_least_asked(c->p, v->piece, askers, &b)) {
             askers = pieces_block_askers(c->p, b.piece, b.begin / WIRE_BLOCK_LEN);

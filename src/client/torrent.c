@@ -234,6 +234,7 @@ void torrent_close_all(struct torrent *t, const char *why)
 {
     struct list *node;
     while ((node = list_first(&t->conns)) != NULL) {
+        t->e->totals.partings.uninteresting++;
         conn_close(conn_of(node), why, false);
     }
 }
@@ -282,7 +283,7 @@ void torrent_unpause(struct torrent *t)
         start(t);
     } else if (was_full) {
         torrent_retry_writes(t);
-        torrent_refill_all(t);
+        torrent_refill_all(t, PICK_INCOMING);
         torrent_plan(t);
     }
 }

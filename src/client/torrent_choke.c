@@ -171,10 +171,15 @@ static void drop_useless(struct torrent *t)
             continue;
         }
         uint64_t idle = c->idle_since_ms;
+        const char *why = NULL;
         if (idle != 0 && torrent_now(t) >= idle + IDLE_MS) {
-            conn_close(c, "nobody was interested for long", false);
+            why = "nobody was interested for long";
         } else if (waits && is_lazy(c)) {
-            conn_close(c, "it was unchoked and asked for nothing", false);
+            why = "it was unchoked and asked for nothing";
+        }
+        if (why != NULL) {
+            t->e->totals.partings.idle++;
+            conn_close(c, why, false);
         }
     }
 }

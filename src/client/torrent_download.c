@@ -42,12 +42,24 @@ bool torrent_may_request(const struct torrent *t)
            (t->flags & TORRENT_UPLOAD_ONLY) == 0 && !engine_disk_is_full(t->e);
 }
 
-void torrent_refill(struct conn *c)
+/* Blocks that were picked because of `why`, out of room. In the end game, and in no other, a block
+ * is asked of two. */
+static void count_pick(struct conn *c, enum engine_pick why, const struct wire_block *blocks,
+                       size_t n, size_t room)
+{
+    struct torrent *t = c->t;
+    bool busy = n > 0 && pieces_block_askers(t->pieces, blocks[0].piece,
+                                             blocks[0].begin / WIRE_BLOCK_LEN) > 1;
+    t->e->totals.picks[busy ? PICK_END_GAME : why]++;
+    c->end_game = !c->peer.peer_choking && (busy || n < room);
+}
+
+void torrent_refill(struct conn *c, enum engine_pick why)
 {
     struct torrent *t = c->t;
     if (t->kick) {
         t->kick = false;
-        torrent_kick(t);
+        torrent_kick(t, PICK_REJECT);
     }
     if (c->gone || !c->greeted || !c->peer.interested || !torrent_may_request(t) ||
         (c->peer.peer_choking && c->peer.n_fast == 0)) {
@@ -59,6 +71,7 @@ void torrent_refill(struct conn *c)
     if (room == 0) {
         return;
     }
+    room = room < REQUESTS_MAX ? room : REQUESTS_MAX;
     struct pick_peer peer = {
         .id = c->id,
         .bitfield = conn_bitfield(c),
@@ -72,8 +85,8 @@ void torrent_refill(struct conn *c)
         .pending = c->requests.blocks,
         .n_pending = c->requests.n,
     };
-    size_t n =
-        picker_pick(t->picker, t->pieces, &peer, blocks, room < REQUESTS_MAX ? room : REQUESTS_MAX);
+    size_t n = picker_pick(t->picker, t->pieces, &peer, blocks, room);
+    count_pick(c, why, blocks, n, room);
     if (n == 0) {
         return;
     }
@@ -83,14 +96,14 @@ void torrent_refill(struct conn *c)
     conn_rearm(c);
 }
 
-void torrent_refill_all(struct torrent *t)
+void torrent_refill_all(struct torrent *t, enum engine_pick why)
 {
     LIST_FOREACH_SAFE (node, &t->conns) {
-        torrent_refill(conn_of(node));
+        torrent_refill(conn_of(node), why);
     }
 }
 
-void torrent_kick(struct torrent *t)
+void torrent_kick(struct torrent *t, enum engine_pick why)
 {
     if (!torrent_may_request(t)) {
         return;
@@ -98,7 +111,7 @@ void torrent_kick(struct torrent *t)
     LIST_FOREACH_SAFE (node, &t->conns) {
         struct conn *c = conn_of(node);
         if (c->greeted && c->requests.n == 0) {
-            torrent_refill(c);
+            torrent_refill(c, why);
         }
     }
 }
@@ -129,6 +142,7 @@ int conn_on_reject(struct conn *c, const struct wire_block *b, const char **why)
         return 0;
     }
     pieces_give_back(t->pieces, b);
+    c->pick = PICK_REJECT;
     if (++c->n_rejects > REJECTS_MAX) {
         *why = "it rejects everything";
         return ERR_LIMIT;
@@ -159,7 +173,7 @@ static void on_expired(struct conn *c)
     if (any) {
         conn_wake(c);
     }
-    torrent_kick(t);
+    torrent_kick(t, PICK_SNUBBED);
 }
 
 void torrent_on_conn_deadline(struct conn *c)
@@ -221,7 +235,7 @@ static void on_bad(struct torrent *t, uint32_t piece)
     for (size_t i = 0; n > 1 && i < n; i++) {
         lose_trust(t, &senders[i]);
     }
-    torrent_kick(t);
+    torrent_kick(t, PICK_HASH_FAIL);
 }
 
 static void punish_liars(struct torrent *t)
@@ -246,7 +260,7 @@ static void cancel_others(struct conn *from, const struct wire_block *b)
         pieces_give_back(t->pieces, b);
         peer_send_cancel(&c->peer, b, torrent_now(t));
         conn_wake(c);
-        torrent_refill(c);
+        torrent_refill(c, PICK_REDUNDANT);
     }
 }
 
@@ -312,7 +326,7 @@ static void relieve(struct torrent *t)
 static void count_hashed(struct torrent *t, uint32_t piece)
 {
     uint32_t len = peer_wire_piece_len(&t->layout->geometry, piece);
-    t->e->totals.blocks_hashed += (len + WIRE_BLOCK_LEN - 1) / WIRE_BLOCK_LEN;
+    t->e->totals.blocks_hashed += engine_n_blocks(len);
 }
 
 int conn_on_block(struct conn *c, const struct peer_event *ev, const char **why)
@@ -323,6 +337,7 @@ int conn_on_block(struct conn *c, const struct peer_event *ev, const char **why)
         return on_unasked(c, b, why);
     }
     c->n_rejects = 0;
+    c->pick = PICK_INCOMING;
     c->last_block_ms = torrent_now(t);
     if (c->n_unasked > 0) {
         c->n_unasked--;
@@ -339,6 +354,7 @@ int conn_on_block(struct conn *c, const struct peer_event *ev, const char **why)
     case PIECES_READ_BACK:
         break;
     case PIECES_DUPLICATE:
+        c->pick = PICK_REDUNDANT;
         torrent_waste_block(t, b->len, WASTE_END_GAME);
         return 0;
     case PIECES_GOOD:
@@ -390,7 +406,7 @@ static void space_again(struct torrent *t)
     torrent_set_fault(t, FAULT_NONE, NULL);
     torrent_plan(t);
     torrent_write(t);
-    torrent_refill_all(t);
+    torrent_refill_all(t, PICK_INCOMING);
 }
 
 void torrent_retry_writes(struct torrent *t)
@@ -416,7 +432,7 @@ static void read_back(struct torrent *t, uint32_t piece)
     job->offset = torrent_piece_offset(t, piece);
     job->len = peer_wire_piece_len(&t->layout->geometry, piece);
     t->n_writes++;
-    t->e->totals.pieces_read_back++;
+    t->e->totals.blocks_read_back += engine_n_blocks(job->len);
     engine_job_submit(t->e, job);
 }
 

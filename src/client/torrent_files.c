@@ -86,6 +86,7 @@ void torrent_make_picker(struct torrent *t)
         return;
     }
     t->picker = picker_new(torrent_n_pieces(t), rng_next(&t->e->rng));
+    picker_count_in(t->picker, &t->e->totals.picker);
     fill_picker(t);
     LIST_FOREACH_SAFE (node, &t->conns) {
         conn_count(conn_of(node));

@@ -110,8 +110,8 @@ int conn_on_reject(struct conn *c, const struct wire_block *b, const char **why)
 /* All that c was asked for comes to nothing; cancel: and it is told. */
 void conn_give_back_all(struct conn *c, bool cancel);
 /* Ask the peers that are asked for nothing. */
-void torrent_kick(struct torrent *t);
-void torrent_refill_all(struct torrent *t);
+void torrent_kick(struct torrent *t, enum engine_pick why);
+void torrent_refill_all(struct torrent *t, enum engine_pick why);
 /* Give what can be written to the disk. */
 void torrent_write(struct torrent *t);
 void torrent_retry_writes(struct torrent *t);

@@ -147,7 +147,7 @@ void torrent_update_interests(struct torrent *t)
         struct conn *c = conn_of(node);
         if (c->greeted) {
             conn_update_interest(c);
-            torrent_refill(c);
+            torrent_refill(c, PICK_INTERESTING);
         }
     }
 }
@@ -207,7 +207,7 @@ static void on_bitfield(struct conn *c)
     conn_pex_add(c); /* seeds are marked */
     conn_update_interest(c);
     conn_super_show(c);
-    torrent_refill(c);
+    torrent_refill(c, PICK_INTERESTING);
 }
 
 static void on_have(struct conn *c, uint32_t piece)
@@ -222,7 +222,7 @@ static void on_have(struct conn *c, uint32_t piece)
     }
     torrent_super_on_have(c, piece);
     if (c->requests.n == 0) {
-        torrent_refill(c);
+        torrent_refill(c, PICK_INTERESTING);
     }
 }
 
@@ -235,9 +235,10 @@ static void on_donthave(struct conn *c, uint32_t piece)
 
 static void on_choke(struct conn *c)
 {
+    c->end_game = false;
     if ((c->peer.features & WIRE_FAST) == 0 && c->requests.n > 0) {
         conn_give_back_all(c, false);
-        torrent_kick(c->t);
+        torrent_kick(c->t, PICK_REJECT);
     }
 }
 
@@ -294,7 +295,7 @@ int torrent_on_event(struct conn *c, const struct peer_event *ev, const char **w
         break;
     case PEER_EV_UNCHOKE:
     case PEER_EV_FAST:
-        torrent_refill(c);
+        torrent_refill(c, PICK_UNCHOKE);
         break;
     case PEER_EV_INTERESTED:
         on_interested(c);
@@ -364,7 +365,7 @@ void torrent_on_gone(struct conn *c)
         torrent_fill_slots(t);
     }
     if (had_requests) {
-        torrent_kick(t);
+        torrent_kick(t, PICK_REJECT);
     }
 }
 

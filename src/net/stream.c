@@ -63,20 +63,7 @@ static int bind_source(int fd, const struct endpoint *source)
     /* The port is chosen when it connects: the same one may serve several targets. */
     (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     unsigned len = endpoint_to_sockaddr(source, &ss);
-    return bind(fd, (const struct sockaddr *)&ss, (socklen_t)len) == 0 ? 0 : err_from_errno(errno);
-}
-
-/* What tells peers apart that went in different ways. */
-static int err_of(int errno_value)
-{
-    switch (errno_value) {
-    case ECONNRESET:
-        return ERR_RESET;
-    case ECONNREFUSED:
-        return ERR_REFUSED;
-    default:
-        return err_from_errno(errno_value);
-    }
+    return bind(fd, (const struct sockaddr *)&ss, (socklen_t)len) == 0 ? 0 : err_from_socket(errno);
 }
 
 static int connect_socket(int fd, const struct endpoint *to)
@@ -86,7 +73,7 @@ static int connect_socket(int fd, const struct endpoint *to)
     if (connect(fd, (const struct sockaddr *)&ss, (socklen_t)len) == 0 || errno == EINPROGRESS) {
         return 0;
     }
-    return err_of(errno);
+    return err_from_socket(errno);
 }
 
 /* ---- the poll ----------------------------------------------------------------------------- */
@@ -115,7 +102,7 @@ static void on_connect_done(struct stream *s)
         error = errno;
     }
     update_mask(s);
-    s->on->on_connected(s, error == 0 ? 0 : err_of(error));
+    s->on->on_connected(s, error == 0 ? 0 : err_from_socket(error));
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -160,7 +147,7 @@ int stream_connect(struct stream *s, uv_loop_t *loop, const struct endpoint *to,
     s->on = on;
     s->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (s->fd < 0) {
-        return err_from_errno(errno);
+        return err_from_socket(errno);
     }
     tune(s->fd);
     int status = bind_source(s->fd, source);
@@ -211,7 +198,7 @@ ssize_t stream_read(struct stream *s, void *to, size_t n)
     if (got == 0) {
         return ERR_CLOSED;
     }
-    return errno == EAGAIN ? 0 : err_of(errno);
+    return errno == EAGAIN ? 0 : err_from_socket(errno);
 }
 
 ssize_t stream_writev(struct stream *s, const struct iovec *iov, size_t n)
@@ -225,7 +212,7 @@ ssize_t stream_writev(struct stream *s, const struct iovec *iov, size_t n)
         sent = writev(s->fd, iov, (int)n);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0 && errno != EAGAIN) {
-        return err_of(errno);
+        return err_from_socket(errno);
     }
     if (sent < 0) {
         sent = 0;

@@ -124,7 +124,28 @@ def test_a_transfer(swarm, servers, tracker, content, kind, how):
     assert 0 < gave["disk.num_read_ops"] <= gave["disk.num_blocks_read"]
     for session in (got, gave):
         assert session["disk.num_jobs"] == session["disk.queued_write_bytes"] == 0
+        assert session["disk.num_read_jobs"] == session["disk.num_write_jobs"] == 0
+        assert session["disk.num_writing_threads"] == session["disk.blocked_disk_jobs"] == 0
         assert session["net.on_disk_counter"] > 0 and session["net.on_tick_counter"] > 0
+        times = [session[f"disk.disk_{kind}_time"] for kind in ("read", "write", "hash")]
+        assert session["disk.disk_job_time"] >= sum(times)
+    # The seeder checked its file in threads, and then read it; the other wrote.
+    assert idle["disk.disk_hash_time"] > 0 and idle["disk.request_latency"] == 0
+    assert idle["disk.num_blocks_read"] == N_BLOCKS and idle["disk.num_read_ops"] == n_pieces
+    assert gave["disk.disk_read_time"] > idle["disk.disk_read_time"] > 0
+    assert gave["disk.request_latency"] > 0
+    assert 0 < gave["disk.num_blocks_cache_hits"] <= gave["disk.num_blocks_read"] - N_BLOCKS
+    assert gave["disk.disk_write_time"] == got["disk.request_latency"] == 0
+    assert got["disk.disk_write_time"] > 0
+
+    # Why blocks were looked for, and where.
+    assert got["picker.unchoke_piece_picks"] >= 1 and got["picker.incoming_piece_picks"] >= 1
+    assert got["picker.piece_picker_rand_loops"] >= 1
+    assert got["picker.piece_picker_partial_loops"] >= N_BLOCKS // messages(got, "outgoing")["request"]
+    assert got["picker.piece_picker_rare_loops"] >= 1
+    assert got["picker.piece_picker_sequential_loops"] == got["picker.hash_fail_piece_picks"] == 0
+    assert not any(value for key, value in gave.items() if key.startswith("picker."))
+    assert got["peer.num_peers_end_game"] == gave["peer.num_peers_end_game"] == 0
 
     # Connections: one of the two began it.
     assert got["peer.connection_attempts"] + gave["peer.connection_attempts"] >= 1
@@ -133,6 +154,10 @@ def test_a_transfer(swarm, servers, tracker, content, kind, how):
         assert session["net.has_incoming_connections"] == (session["peer.incoming_connections"] > 0)
         assert session["peer.disconnected_peers"] >= 1
         assert session["peer.num_tcp_peers"] == session["peer.num_peers_half_open"] == 0
+        assert session["peer.connection_attempt_loops"] >= session["peer.connection_attempts"]
+    assert got["peer.connection_attempt_loops"] + gave["peer.connection_attempt_loops"] >= 1
+    # Both have all there is: one of them says so and leaves, the other sees it end.
+    assert got["peer.uninteresting_peers"] + gave["peer.uninteresting_peers"] >= 1
 
     # Trackers.
     for session in (got, gave):
@@ -162,6 +187,9 @@ def test_while_it_runs(swarm, servers, tracker, content):
                 "peer.num_peers_down_unchoked"):
         assert session[key] == 1, key
     assert session["peer.num_peers_up_interested"] == session["peer.num_peers_up_unchoked"] == 0
+    waits = eventually(lambda: (s := downloads.session())["net.limiter_down_queue"] and s, 20,
+                       "it waits for its limit")
+    assert waits["net.limiter_down_bytes"] >= BLOCK_LEN and waits["net.limiter_up_bytes"] == 0
     other = uploads.session()
     for key in ("peer.num_peers_connected", "peer.num_tcp_peers", "peer.num_peers_up_interested",
                 "peer.num_peers_up_unchoked", "peer.num_peers_up_unchoked_all"):
@@ -174,9 +202,30 @@ def test_while_it_runs(swarm, servers, tracker, content):
     # The seeder dies, and its end is seen.
     up.server.kill9()
     after = eventually(lambda: (s := downloads.session())["peer.disconnected_peers"] and s, 20)
-    assert after["peer.eof_peers"] + after["peer.connreset_peers"] == 1
+    assert sum(after[f"peer.{end}_peers"] for end in ("eof", "connreset", "broken_pipe")) == 1
     assert after["peer.num_peers_connected"] == after["peer.num_peers_down_unchoked"] == 0
     up.server.start()
+
+
+def test_one_that_waits_to_send(swarm, servers, tracker, content):
+    """A seeder with a limit, a leecher that goes through the pieces in order, and a pause."""
+    host, port = tracker.http_address()
+    torrent = make_torrent(content, [f"http://{host}:{port}/announce"], source=str(swarm.directory))
+    up = seeder(swarm, servers, torrent, config={"client": {"max_upload_rate": 200_000}})
+    down = leecher(swarm, servers, torrent)
+    uploads, downloads = Spritzle(up.server), Spritzle(down.server)
+    waits = eventually(lambda: (s := uploads.session())["net.limiter_up_queue"] and s, 20,
+                       "it waits for its limit")
+    assert waits["net.limiter_up_bytes"] > 0 and waits["net.limiter_down_bytes"] == 0
+    info_hash = torrent.info_hash.hex()
+    before = downloads.session()
+    downloads.flags(info_hash, sequential_download=True)
+    after = eventually(lambda: (s := downloads.session())["picker.piece_picker_sequential_loops"]
+                       and s, 20, "it goes in order")
+    assert after["picker.piece_picker_rand_loops"] >= before["picker.piece_picker_rand_loops"]
+    uploads.flags(info_hash, paused=True)
+    paused = eventually(lambda: (s := uploads.session())["peer.uninteresting_peers"] and s, 20)
+    assert paused["peer.num_peers_connected"] == 0
 
 
 def test_a_file_that_changed_under_the_seeder(swarm, servers, tracker, content):

@@ -156,6 +156,22 @@ static void test_session_names(void **state)
     cJSON_Delete(names);
 }
 
+struct counter {
+    const char *name;
+    double value;
+};
+
+static void check_session(const struct spritzle_session *s, const struct counter *wanted, size_t n)
+{
+    cJSON *json = session_json(s);
+    for (size_t i = 0; i < n; i++) {
+        if (value(json, wanted[i].name) != wanted[i].value) {
+            fail_msg("%s is %f", wanted[i].name, value(json, wanted[i].name));
+        }
+    }
+    cJSON_Delete(json);
+}
+
 static void test_session_values(void **state)
 {
     static struct spritzle_session s;
@@ -183,10 +199,7 @@ static void test_session_values(void **state)
     t->disk_queue_jobs = 9;
     s.disk.jobs = 4;
     s.trackers = (struct trackers_stats){.sent_len = 31, .received_len = 32, .datagrams = 33};
-    static const struct {
-        const char *name;
-        double value;
-    } wanted[] = {
+    static const struct counter wanted[] = {
         {"net.recv_bytes", 100},
         {"net.sent_payload_bytes", 150},
         {"net.recv_payload_bytes", 72}, /* what was of no use came as well */
@@ -216,13 +229,103 @@ static void test_session_values(void **state)
         {"net.has_incoming_connections", 0},
         {"dht.dht_nodes", 0},
     };
-    cJSON *json = session_json(&s);
-    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-        if (value(json, wanted[i].name) != wanted[i].value) {
-            fail_msg("%s is %f", wanted[i].name, value(json, wanted[i].name));
-        }
+    check_session(&s, wanted, sizeof wanted / sizeof wanted[0]);
+}
+
+static void test_session_sums(void **state)
+{
+    static struct spritzle_session s;
+    struct engine_totals *t = &s.totals;
+    (void)state;
+    s.disk.writing = 2;
+    s.disk.held[DISK_READ] = 1;
+    s.disk.held[DISK_WRITE] = 2;
+    s.disk.held[DISK_REMOVE] = 3;
+    s.disk.held[DISK_WANTED] = 4;
+    s.disk.n_deletes_held = 1;
+    t->connects_timed_out = 2;
+    t->partings.no_handshake = 3;
+    t->now.end_game = 5;
+    t->disk_reads = 6;
+    t->disk_hashes = 1;
+    static const struct counter wanted[] = {
+        {"disk.num_writing_threads", 2},     {"disk.num_read_ops", 7},
+        {"disk.blocked_disk_jobs", 10},      {"disk.num_fenced_read", 1},
+        {"disk.num_fenced_write", 2},        {"disk.num_fenced_delete_files", 1},
+        {"disk.num_fenced_stop_torrent", 2}, {"disk.num_fenced_file_priority", 4},
+        {"disk.num_fenced_hash", 0},         {"peer.connect_timeouts", 5},
+        {"peer.num_peers_end_game", 5},
+    };
+    check_session(&s, wanted, sizeof wanted / sizeof wanted[0]);
+}
+
+/* A counter and the place of its number: each has a number of its own, and shows no other. */
+static void test_session_counters(void **state)
+{
+    static struct spritzle_session s;
+    struct engine_totals *t = &s.totals;
+    struct {
+        const char *name;
+        uint64_t *place;
+        uint64_t unit;
+    } all[] = {
+        {"disk.disk_hash_time", &s.disk.hash_ns, 1000},
+        {"disk.disk_job_time", &s.disk.work_ns, 1000},
+        {"disk.disk_read_time", &s.disk.read_ns, 1000},
+        {"disk.disk_write_time", &s.disk.write_ns, 1000},
+        {"disk.request_latency", &s.disk.read_wait_ns, 1000},
+        {"disk.num_blocks_cache_hits", &s.disk.blocks_cached, 1},
+        {"disk.num_read_back", &t->blocks_read_back, 1},
+        {"disk.num_read_jobs", &t->disk_queue_reads, 1},
+        {"disk.num_write_jobs", &t->disk_queue_writes, 1},
+        {"net.limiter_down_bytes", &t->limited_down_len, 1},
+        {"net.limiter_up_bytes", &t->limited_up_len, 1},
+        {"net.on_disk_queue_counter", &t->disk_relieved, 1},
+        {"peer.aborted_peers", &t->ends[-ERR_CANCELED], 1},
+        {"peer.addrinuse_peers", &t->ends[-ERR_IN_USE], 1},
+        {"peer.broken_pipe_peers", &t->ends[-ERR_BROKEN_PIPE], 1},
+        {"peer.buffer_peers", &t->ends[-ERR_NO_BUFFERS], 1},
+        {"peer.connaborted_peers", &t->ends[-ERR_ABORTED], 1},
+        {"peer.connection_attempt_loops", &t->candidates_seen, 1},
+        {"peer.connrefused_peers", &t->ends[-ERR_REFUSED], 1},
+        {"peer.connreset_peers", &t->ends[-ERR_RESET], 1},
+        {"peer.eof_peers", &t->ends[-ERR_CLOSED], 1},
+        {"peer.invalid_arg_peers", &t->ends[-ERR_INVALID], 1},
+        {"peer.no_access_peers", &t->ends[-ERR_DENIED], 1},
+        {"peer.no_memory_peers", &t->ends[-ERR_NO_MEMORY], 1},
+        {"peer.notconnected_peers", &t->ends[-ERR_NOT_CONNECTED], 1},
+        {"peer.perm_peers", &t->ends[-ERR_NO_PRIVILEGE], 1},
+        {"peer.timeout_peers", &t->partings.idle, 1},
+        {"peer.too_many_peers", &t->partings.too_many, 1},
+        {"peer.transport_timeout_peers", &t->ends[-ERR_TIMEOUT], 1},
+        {"peer.uninteresting_peers", &t->partings.uninteresting, 1},
+        {"peer.unreachable_peers", &t->ends[-ERR_UNREACHABLE], 1},
+        {"picker.end_game_piece_picks", &t->picks[PICK_END_GAME], 1},
+        {"picker.hash_fail_piece_picks", &t->picks[PICK_HASH_FAIL], 1},
+        {"picker.incoming_piece_picks", &t->picks[PICK_INCOMING], 1},
+        {"picker.incoming_redundant_piece_picks", &t->picks[PICK_REDUNDANT], 1},
+        {"picker.interesting_piece_picks", &t->picks[PICK_INTERESTING], 1},
+        {"picker.reject_piece_picks", &t->picks[PICK_REJECT], 1},
+        {"picker.snubbed_piece_picks", &t->picks[PICK_SNUBBED], 1},
+        {"picker.unchoke_piece_picks", &t->picks[PICK_UNCHOKE], 1},
+        {"picker.piece_picker_busy_loops", &t->picker.busy, 1},
+        {"picker.piece_picker_partial_loops", &t->picker.partial, 1},
+        {"picker.piece_picker_rand_loops", &t->picker.random, 1},
+        {"picker.piece_picker_rand_start_loops", &t->picker.random_skipped, 1},
+        {"picker.piece_picker_rare_loops", &t->picker.rare, 1},
+        {"picker.piece_picker_reverse_rare_loops", &t->picker.rare_reverse, 1},
+        {"picker.piece_picker_sequential_loops", &t->picker.sequential, 1},
+    };
+    enum { N = sizeof all / sizeof all[0] };
+    (void)state;
+    for (uint64_t i = 0; i < N; i++) {
+        *all[i].place = (i + 1) * all[i].unit;
     }
-    cJSON_Delete(json);
+    struct counter wanted[N];
+    for (uint64_t i = 0; i < N; i++) {
+        wanted[i] = (struct counter){all[i].name, (double)(i + 1)};
+    }
+    check_session(&s, wanted, N);
 }
 
 /* Every number at its greatest, and the answer still has its place. */
@@ -438,11 +541,18 @@ static void test_location(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_members),        cmocka_unit_test(test_floats),
-        cmocka_unit_test(test_bits),           cmocka_unit_test(test_session_names),
-        cmocka_unit_test(test_session_values), cmocka_unit_test(test_session_of_great_numbers),
-        cmocka_unit_test(test_the_example),    cmocka_unit_test(test_special_values),
-        cmocka_unit_test(test_errors),         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_members),
+        cmocka_unit_test(test_floats),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_session_names),
+        cmocka_unit_test(test_session_values),
+        cmocka_unit_test(test_session_sums),
+        cmocka_unit_test(test_session_counters),
+        cmocka_unit_test(test_session_of_great_numbers),
+        cmocka_unit_test(test_the_example),
+        cmocka_unit_test(test_special_values),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_names),
         cmocka_unit_test(test_location),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

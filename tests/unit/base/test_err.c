@@ -22,7 +22,7 @@ static void test_every_code_has_its_own_text(void **state)
 #undef ROW
     enum { N = sizeof all / sizeof all[0] };
     for (size_t i = 0; i < N; i++) {
-        assert_true(all[i].code < 0);
+        assert_in_range(-all[i].code, 1, ERR_N);
         assert_string_equal(err_text(all[i].code), all[i].text);
         for (size_t j = 0; j < i; j++) {
             assert_int_not_equal(all[i].code, all[j].code);
@@ -42,6 +42,29 @@ static void test_errno(void **state)
     assert_int_equal(err_from_errno(ENOSPC), ERR_NO_SPACE);
     assert_int_equal(err_from_errno(EMFILE), ERR_LIMIT);
     assert_int_equal(err_from_errno(EXDEV), ERR_SYSTEM);
+}
+
+/* Each of its own, and none that a file has as well. */
+static void test_ends_of_connections(void **state)
+{
+    static const struct {
+        int errno_value;
+        int code;
+    } all[] = {
+        {ECONNRESET, ERR_RESET},   {ECONNREFUSED, ERR_REFUSED},   {ECONNABORTED, ERR_ABORTED},
+        {EPIPE, ERR_BROKEN_PIPE},  {ENOTCONN, ERR_NOT_CONNECTED}, {EHOSTUNREACH, ERR_UNREACHABLE},
+        {ENOBUFS, ERR_NO_BUFFERS}, {ENOMEM, ERR_NO_MEMORY},       {EPERM, ERR_NO_PRIVILEGE},
+        {EACCES, ERR_DENIED},      {EADDRINUSE, ERR_IN_USE},      {EINVAL, ERR_INVALID},
+        {ETIMEDOUT, ERR_TIMEOUT},  {ECANCELED, ERR_CANCELED},     {EXDEV, ERR_SYSTEM},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        assert_int_equal(err_from_socket(all[i].errno_value), all[i].code);
+        for (size_t j = 0; j < i; j++) {
+            assert_int_not_equal(all[i].code, all[j].code);
+        }
+    }
+    assert_int_equal(err_from_socket(ENETUNREACH), ERR_UNREACHABLE);
 }
 
 static void test_set_and_wrap(void **state)
@@ -82,6 +105,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_code_has_its_own_text),
         cmocka_unit_test(test_errno),
+        cmocka_unit_test(test_ends_of_connections),
         cmocka_unit_test(test_set_and_wrap),
         cmocka_unit_test(test_nobody_wants_the_text),
         cmocka_unit_test(test_long_texts_are_cut),

@@ -219,10 +219,10 @@ static void test_how_connections_end(void **state)
         shell_drain(&b.s);
         struct engine_totals t = totals_of(&b);
         assert_int_equal(t.disconnects, 1);
-        assert_int_equal(t.ended, cases[i].ended);
+        assert_int_equal(t.ends[-ERR_CLOSED], cases[i].ended);
         assert_int_equal(t.broken, cases[i].broken);
         assert_int_equal(t.broken_incoming, cases[i].broken);
-        assert_int_equal(t.reset, cases[i].reset);
+        assert_int_equal(t.ends[-ERR_RESET], cases[i].reset);
         assert_int_equal(t.now.connected, 0);
         wire_release(&w);
         bench_release(&b);
@@ -250,7 +250,7 @@ static void test_attempts_that_fail(void **state)
         struct engine_totals t = totals_of(&b);
         assert_int_equal(t.connects, 1);
         assert_int_equal(t.connects_failed, 1);
-        assert_int_equal(t.connects_refused, cases[i].refused);
+        assert_int_equal(t.ends[-ERR_REFUSED], cases[i].refused);
         assert_int_equal(t.connects_timed_out, cases[i].timed_out);
         assert_int_equal(t.disconnects, 0); /* it never was there */
         bench_release(&b);
