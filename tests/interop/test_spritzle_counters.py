@@ -228,6 +228,22 @@ def test_one_that_waits_to_send(swarm, servers, tracker, content):
     assert paused["peer.num_peers_connected"] == 0
 
 
+def test_the_last_blocks(tmp_path, servers, tracker):
+    """All that is left is asked for, and takes its time."""
+    small = tmp_path / "one.bin"
+    make_content(small, 1 << 20, "the last blocks")
+    with Swarm(tmp_path, small) as swarm:
+        host, port = tracker.http_address()
+        torrent = make_torrent(small, [f"http://{host}:{port}/announce"], source=str(tmp_path))
+        seeder(swarm, servers, torrent, config={"client": {"max_upload_rate": 200_000}})
+        down = leecher(swarm, servers, torrent)
+        api = Spritzle(down.server)
+        last = eventually(lambda: (s := api.session())["peer.num_peers_end_game"] and s, 30)
+        assert last["peer.num_peers_end_game"] == last["ses.num_downloading_torrents"] == 1
+        swarm.finish(down)
+        assert api.session()["peer.num_peers_end_game"] == 0
+
+
 def test_a_file_that_changed_under_the_seeder(swarm, servers, tracker, content):
     """Pieces that fail their hash are counted, and whoever sent them is banned."""
     host, port = tracker.http_address()
