@@ -41,9 +41,8 @@ struct disk_stats {
     uint64_t blocks_cached;  /* of reads_cached */
     uint32_t writing;        /* threads that write now */
     uint32_t n_deletes_held; /* of held[DISK_REMOVE]: with the data */
-    uint32_t
-        held[DISK_N_OPS]; /* jobs that wait for one that changes names, or are that and wait for
-                                  those before them */
+    /* Jobs that wait for one that changes names, or are that and wait for those before them. */
+    uint32_t held[DISK_N_OPS];
 };
 
 /* on_done: a job has come back (also from disk_drain), to be given to the engine. */

@@ -392,9 +392,9 @@ enum { ENGINE_N_WASTES = WASTE_CLOSING + 1, ENGINE_N_SIZES = 18 };
 
 /* What made us look for blocks to ask a peer for. */
 enum engine_pick {
-    PICK_INCOMING,  /* bytes of it came, or the disk has room again for what it sends */
-    PICK_REDUNDANT, /* it sent a block that is here, or somebody else sent what it was asked for */
-    PICK_UNCHOKE,   /* it unchoked us, or allowed a piece */
+    PICK_INCOMING,    /* bytes of it came, or the disk has room again for what it sends */
+    PICK_REDUNDANT,   /* it sent a block of no use, or somebody else sent what it was asked for */
+    PICK_UNCHOKE,     /* it unchoked us, or allowed a piece */
     PICK_INTERESTING, /* it has more, or more is wanted */
     PICK_REJECT,      /* a request came back: rejected, choked, or its peer is gone */
     PICK_SNUBBED,     /* the same, as nobody answered in time */

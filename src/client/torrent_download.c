@@ -42,7 +42,7 @@ bool torrent_may_request(const struct torrent *t)
            (t->flags & TORRENT_UPLOAD_ONLY) == 0 && !engine_disk_is_full(t->e);
 }
 
-/* Blocks that were picked because of `why`, out of room. In the end game, and in no other, a block
+/* n blocks were picked because of `why`, where there was room for more or not. In the end game, and in no other, a block
  * is asked of two. */
 static void count_pick(struct conn *c, enum engine_pick why, const struct wire_block *blocks,
                        size_t n, size_t room)
@@ -291,6 +291,7 @@ static enum engine_waste why_unasked(const struct conn *c, const struct wire_blo
 
 static int on_unasked(struct conn *c, const struct wire_block *b, const char **why)
 {
+    c->pick = PICK_REDUNDANT;
     torrent_waste_block(c->t, b->len, why_unasked(c, b));
     if (++c->n_unasked > UNASKED_MAX) {
         *why = "it sends blocks that nobody asked for";

@@ -341,11 +341,18 @@ static void the_end_game(void **state)
     assert_true(t.picker.busy > 0);
     assert_int_equal(t.picks[PICK_REDUNDANT], 0);
     (void)wire_pull(quick);
+    const struct wire_block twice = answer_of(quick);
     (void)wire_push(quick); /* what the slow one owes came from the quick one */
     t = totals_of(&b);
     assert_int_equal(t.messages.out[WIRE_CANCEL], 1);
     assert_in_range(t.picks[PICK_REDUNDANT] + t.picks[PICK_END_GAME], 2, 3);
-    assert_true(t.picks[PICK_REDUNDANT] > 0);
+    const uint64_t n_redundant = t.picks[PICK_REDUNDANT];
+    assert_true(n_redundant > 0);
+    wire_give(slow, &twice); /* it was on its way already */
+    (void)wire_push(slow);
+    t = totals_of(&b);
+    assert_int_equal(t.waste[WASTE_CANCELLED], WIRE_BLOCK_LEN);
+    assert_int_equal(t.picks[PICK_REDUNDANT], n_redundant + 1);
     bench_release(&b);
 }
 
