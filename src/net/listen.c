@@ -8,7 +8,10 @@
 
 #include "base/banned.h"
 
-enum { LISTEN_BACKLOG = 1024 };
+enum {
+    LISTEN_BACKLOG = 1024,
+    DATA_FIRST_S = 1, /* the kernel makes one more attempt at the handshake of it */
+};
 
 static bool is_wildcard_v4(const struct endpoint *e)
 {
@@ -101,8 +104,12 @@ int listen_open(struct listen_spec *spec, struct err *e)
         return code;
     }
     if (spec->kind == LISTEN_TCP) {
-        /* Accepted connections inherit it, which saves them a call each. Only a speed matter. */
+        /* Accepted connections inherit it, which saves them a call each. Only a speed matter, as
+         * is the other. */
         (void)set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+        if (spec->data_first) {
+            (void)set_flag(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, DATA_FIRST_S);
+        }
     }
     ASSERT(endpoint_from_sockaddr(&bound, (struct sockaddr *)&ss));
     spec->at.port = bound.port;

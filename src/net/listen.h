@@ -23,6 +23,7 @@ struct listen_spec {
     struct endpoint at; /* port 0: any; listen_open puts the real one here */
     bool v6_only;
     bool reuse_port;
+    bool data_first; /* TCP: a connection is handed over with its first bytes, or after a second */
 };
 
 /* A spec for the i-th of n addresses. */

@@ -1,13 +1,14 @@
 /* tcp.c
  *
  * Happy path
- *   tcp_listen -> on_connection -> tcp_accept: reading starts
+ *   tcp_accept      a descriptor, nothing else
+ *   tcp_read_now    what is there already, so that a short connection never meets the loop
+ *   tcp_watch       the descriptor becomes libuv's, reading starts
  *   on_uv_read      plain: on_read; TLS: feed, then pump: decrypt -> on_read, until it wants more
- *   tcp_read_now    what is there already, so that a short connection never meets the poll
  *   tcp_write       straight to the kernel; a rest is copied to `sending`, reading stops
  *   on_uv_written   `waiting` becomes `sending`, or: on_drained, reading starts again
  *   tcp_finish      when nothing waits: close_notify, then uv_shutdown
- *   tcp_close       uv_close -> on_uv_closed -> on_closed
+ *   tcp_close       uv_close -> on_uv_closed -> on_closed; one that is not watched is ended first
  *
  * Failures
  *   peer ends, read fails, TLS breaks, a write under way fails    on_end, once; the user closes
@@ -19,6 +20,7 @@
  */
 #include "net/tcp.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -28,10 +30,6 @@
 #include "net/uv_err.h"
 
 #include "base/banned.h"
-
-enum { BACKLOG = 1024 };
-
-static void start_reading(struct tcp_conn *c);
 
 static void end(struct tcp_conn *c, int why)
 {
@@ -52,6 +50,7 @@ static void on_uv_written(uv_write_t *req, int status);
 
 static int send_queue(struct tcp_conn *c)
 {
+    tcp_watch(c);
     uv_buf_t b = uv_buf_init((char *)c->sending.p, (unsigned)c->sending.len);
     int status = uv_write(&c->write, (uv_stream_t *)&c->handle, &b, 1, on_uv_written);
     if (status < 0) {
@@ -60,22 +59,32 @@ static int send_queue(struct tcp_conn *c)
     return err_from_uv(status);
 }
 
-/* Bytes as they go over the wire. */
-static int write_raw(struct tcp_conn *c, struct span bytes)
+/* What the kernel takes of bytes, or a negative code. */
+static ssize_t send_some(struct tcp_conn *c, struct span bytes, int flags)
+{
+    ssize_t n;
+    do {
+        n = send(c->fd, bytes.p, bytes.n, flags | MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        return errno == EAGAIN ? 0 : err_from_errno(errno);
+    }
+    return n;
+}
+
+/* Bytes as they go over the wire. last: they may wait for the end of the connection. */
+static int write_raw(struct tcp_conn *c, struct span bytes, bool last)
 {
     if (tcp_is_pending(c)) {
         buf_add(&c->waiting, bytes);
         return c->waiting.bad ? ERR_LIMIT : 0;
     }
-    uv_buf_t b = uv_buf_init((char *)(uintptr_t)bytes.p, (unsigned)bytes.n);
-    int n = uv_try_write((uv_stream_t *)&c->handle, &b, 1);
-    if (n == UV_EAGAIN) {
-        n = 0;
-    }
+    ssize_t n = send_some(c, bytes, last ? MSG_MORE : 0);
     if (n < 0) {
-        return err_from_uv(n);
+        return (int)n;
     }
     if ((size_t)n == bytes.n) {
+        c->held_back = last;
         return 0;
     }
     buf_add(&c->sending, span_sub(bytes, (size_t)n, bytes.n));
@@ -90,18 +99,18 @@ static int write_raw(struct tcp_conn *c, struct span bytes)
     return send_queue(c);
 }
 
-static int flush_tls(struct tcp_conn *c)
+static int flush_tls(struct tcp_conn *c, bool last)
 {
     struct span out = tls_output(c->tls);
     if (out.n == 0) {
         return 0;
     }
-    int status = write_raw(c, out);
+    int status = write_raw(c, out, last);
     tls_output_clear(c->tls);
     return status;
 }
 
-int tcp_write(struct tcp_conn *c, struct span bytes)
+static int write_bytes(struct tcp_conn *c, struct span bytes, bool last)
 {
     ASSERT(!c->finishing);
     if (c->closing || c->ended) {
@@ -111,10 +120,20 @@ int tcp_write(struct tcp_conn *c, struct span bytes)
         return 0;
     }
     if (c->tls == NULL) {
-        return write_raw(c, bytes);
+        return write_raw(c, bytes, last);
     }
     int status = tls_write(c->tls, bytes);
-    return status < 0 ? status : flush_tls(c);
+    return status < 0 ? status : flush_tls(c, last);
+}
+
+int tcp_write(struct tcp_conn *c, struct span bytes)
+{
+    return write_bytes(c, bytes, false);
+}
+
+int tcp_write_last(struct tcp_conn *c, struct span bytes)
+{
+    return write_bytes(c, bytes, true);
 }
 
 static void on_uv_shutdown(uv_shutdown_t *req, int status)
@@ -139,9 +158,10 @@ void tcp_finish(struct tcp_conn *c)
         return;
     }
     c->finishing = true;
+    tcp_watch(c);
     if (c->tls != NULL) {
         tls_finish(c->tls);
-        if (flush_tls(c) < 0) {
+        if (flush_tls(c, false) < 0) {
             return;
         }
     }
@@ -156,7 +176,7 @@ static void pump(struct tcp_conn *c)
     while (!c->closing && !c->ended && !tcp_is_pending(c)) {
         ssize_t n = tls_read(c->tls, c->scratch->plain, sizeof c->scratch->plain);
         /* Handshake messages, or the alert that says why it failed. */
-        int status = c->finishing ? 0 : flush_tls(c);
+        int status = c->finishing ? 0 : flush_tls(c, false);
         if (n < 0 || status < 0) {
             end(c, n < 0 ? (int)n : status);
             return;
@@ -203,12 +223,10 @@ static void on_uv_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
 
 void tcp_read_now(struct tcp_conn *c)
 {
-    uv_os_fd_t fd;
-    if (!c->reading || c->closing || c->ended ||
-        uv_fileno((const uv_handle_t *)&c->handle, &fd) < 0) {
+    if (c->watched || c->closing || c->ended || tcp_is_pending(c)) {
         return;
     }
-    ssize_t n = recv(fd, c->scratch->raw, sizeof c->scratch->raw, MSG_DONTWAIT);
+    ssize_t n = recv(c->fd, c->scratch->raw, sizeof c->scratch->raw, MSG_DONTWAIT);
     if (n > 0) { /* its end and errors are told in their turn */
         on_bytes(c, span_of(c->scratch->raw, (size_t)n));
     }
@@ -220,6 +238,19 @@ static void start_reading(struct tcp_conn *c)
         /* Fails only for a stream that is closing or not connected. */
         ASSERT(uv_read_start((uv_stream_t *)&c->handle, on_uv_alloc, on_uv_read) == 0);
         c->reading = true;
+    }
+}
+
+void tcp_watch(struct tcp_conn *c)
+{
+    if (c->watched || c->closing || c->ended) {
+        return;
+    }
+    /* Fails only for a descriptor that the loop has already. */
+    ASSERT(uv_tcp_open(&c->handle, c->fd) == 0);
+    c->watched = true;
+    if (!tcp_is_pending(c)) {
+        start_reading(c);
     }
 }
 
@@ -260,72 +291,22 @@ static void on_uv_written(uv_write_t *req, int status)
 
 /* ---- accepting and closing --------------------------------------------------------------- */
 
-static void on_uv_connection(uv_stream_t *stream, int status)
-{
-    struct tcp_listener *l = container_of((uv_tcp_t *)stream, struct tcp_listener, handle);
-    if (!l->closing) {
-        l->on_connection(l, err_from_uv(status));
-    }
-}
-
-int tcp_listen(struct tcp_listener *l, uv_loop_t *loop, int fd, struct tls_server *tls,
-               tcp_on_connection on_connection)
-{
-    l->tls = tls;
-    l->on_connection = on_connection;
-    ASSERT(uv_tcp_init(loop, &l->handle) == 0); /* AF_UNSPEC: makes no socket, cannot fail */
-    int status = uv_tcp_open(&l->handle, fd);
-    if (status < 0) {
-        (void)close(fd);
-        return err_from_uv(status);
-    }
-    return err_from_uv(uv_listen((uv_stream_t *)&l->handle, BACKLOG, on_uv_connection));
-}
-
-static void on_uv_listener_closed(uv_handle_t *handle)
-{
-    struct tcp_listener *l = container_of((uv_tcp_t *)handle, struct tcp_listener, handle);
-    l->on_closed(l);
-}
-
-void tcp_listener_close(struct tcp_listener *l, tcp_on_listener_closed on_closed)
-{
-    if (!l->closing) {
-        l->closing = true;
-        l->on_closed = on_closed;
-        uv_close((uv_handle_t *)&l->handle, on_uv_listener_closed);
-    }
-}
-
-int tcp_accept(struct tcp_conn *c, struct tcp_listener *l, const struct tcp_events *on,
+int tcp_accept(struct tcp_conn *c, const struct tcp_accepted *accepted, const struct tcp_events *on,
                struct tcp_scratch *scratch)
 {
-    struct sockaddr_storage ss;
-    int len = sizeof ss;
+    c->peer = *accepted->peer;
+    c->fd = accepted->fd;
     c->on = on;
     c->scratch = scratch;
     buf_init(&c->sending, TCP_QUEUE_MAX);
     buf_init(&c->waiting, TCP_QUEUE_MAX);
-    ASSERT(uv_tcp_init(l->handle.loop, &c->handle) == 0);
-    int status = uv_accept((uv_stream_t *)&l->handle, (uv_stream_t *)&c->handle);
-    if (status < 0) {
-        return err_from_uv(status);
-    }
-    /* Fails when the peer has gone again. */
-    status = uv_tcp_getpeername(&c->handle, (struct sockaddr *)&ss, &len);
-    if (status < 0) {
-        return err_from_uv(status);
-    }
-    if (!endpoint_from_sockaddr(&c->peer, (struct sockaddr *)&ss)) {
-        return ERR_INVALID;
-    }
-    if (l->tls != NULL) {
-        c->tls = tls_conn_new(l->tls);
+    ASSERT(uv_tcp_init(accepted->loop, &c->handle) == 0); /* makes no socket, cannot fail */
+    if (accepted->tls != NULL) {
+        c->tls = tls_conn_new(accepted->tls);
         if (c->tls == NULL) {
             return ERR_SYSTEM;
         }
     }
-    start_reading(c);
     return 0;
 }
 
@@ -341,9 +322,18 @@ static void on_uv_closed(uv_handle_t *handle)
 
 void tcp_close(struct tcp_conn *c, tcp_on_closed on_closed)
 {
-    if (!c->closing) {
-        c->closing = true;
-        c->on_closed = on_closed;
-        uv_close((uv_handle_t *)&c->handle, on_uv_closed);
+    if (c->closing) {
+        return;
     }
+    c->closing = true;
+    c->on_closed = on_closed;
+    if (c->held_back) {
+        /* What is held back leaves with our end. To close alone would drop it if there were bytes
+         * of the peer that nobody has read. */
+        (void)shutdown(c->fd, SHUT_WR);
+    }
+    if (!c->watched) {
+        (void)close(c->fd);
+    }
+    uv_close((uv_handle_t *)&c->handle, on_uv_closed);
 }

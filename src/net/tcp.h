@@ -1,7 +1,10 @@
-/* tcp.h: accepted TCP connections, plain or TLS, without the user seeing the difference.
+/* tcp.h: accepted TCP connections (stream.h listens), plain or TLS, without the user seeing the difference.
  *
- * Reading   starts with tcp_accept. While output waits in the connection nothing is read and
- *           on_read is not called, so that a peer that does not read cannot make us work.
+ * Begin     a connection that was accepted is a descriptor that the loop does not know: tcp_read_now
+ *           and tcp_write go straight to it, so that a short one costs no more than its system
+ *           calls. tcp_watch gives it to the loop, which then reads.
+ * Reading   While output waits in the connection nothing is read and on_read is not called, so that
+ *           a peer that does not read cannot make us work.
  * Writing   goes to the kernel at once; what it does not take is copied and sent later. At most
  *           TCP_QUEUE_MAX bytes wait; beyond that tcp_write refuses.
  * Closing   tcp_finish says "no more from us" after what waits has left; tcp_close ends it all.
@@ -29,7 +32,6 @@ enum {
 };
 
 struct tcp_conn;
-struct tcp_listener;
 struct tls_server;
 struct tls_conn;
 
@@ -56,13 +58,16 @@ struct tcp_conn {
     /* private */
     const struct tcp_events *on;
     struct tcp_scratch *scratch;
-    uv_tcp_t handle;
+    int fd;
+    uv_tcp_t handle; /* has fd once the loop watches it, and closes it then */
     uv_write_t write;
     uv_shutdown_t shutdown;
     struct tls_conn *tls;
     struct buf sending; /* belongs to the write under way */
     struct buf waiting; /* behind it */
     tcp_on_closed on_closed;
+    bool watched;
+    bool held_back; /* the kernel keeps the last bytes for the end of the connection */
     bool closing;
     bool ended;     /* on_end was called */
     bool finishing; /* tcp_finish was called */
@@ -70,40 +75,32 @@ struct tcp_conn {
     bool reading;
 };
 
-typedef void (*tcp_on_connection)(struct tcp_listener *l, int status);
-typedef void (*tcp_on_listener_closed)(struct tcp_listener *l);
-
-struct tcp_listener {
-    void *ctx; /* the user's */
-    /* private */
-    uv_tcp_t handle;
-    struct tls_server *tls;
-    tcp_on_connection on_connection;
-    tcp_on_listener_closed on_closed;
-    bool closing;
+struct tcp_accepted {
+    uv_loop_t *loop;
+    int fd; /* non-blocking; taken over */
+    const struct endpoint *peer;
+    struct tls_server *tls; /* NULL: plain; else borrowed for the connection's life */
 };
 
-/* Takes over fd (bound, listening, non-blocking). tls: NULL for plain connections, else borrowed
- * until the listener is closed. on_connection(0) must call tcp_accept before it returns; a
- * negative status is a connection that could not be taken. returns 0, or a negative code and fd is
- * closed; either way the listener must be closed with tcp_listener_close.
- */
-MUST_CHECK int tcp_listen(struct tcp_listener *l, uv_loop_t *loop, int fd, struct tls_server *tls,
-                          tcp_on_connection on_connection);
-/* Idempotent; on_closed exactly once. Connections live on. */
-void tcp_listener_close(struct tcp_listener *l, tcp_on_listener_closed on_closed);
+/* Makes a connection of what was accepted; c is zeroed. The loop does not
+ * watch it yet. On failure, too, c must be closed. */
+MUST_CHECK int tcp_accept(struct tcp_conn *c, const struct tcp_accepted *accepted,
+                          const struct tcp_events *on, struct tcp_scratch *scratch);
 
-/* Accepts into c (zeroed). Inside on_connection only. On failure, too, c must be closed. */
-MUST_CHECK int tcp_accept(struct tcp_conn *c, struct tcp_listener *l, const struct tcp_events *on,
-                          struct tcp_scratch *scratch);
-
-/* Reads once without waiting for the loop's turn: a client's first bytes tend to be there when its
- * connection is accepted, and the loop is spared the connection when they are its last, too. */
+/* Reads once, before the loop watches c: a client's first bytes tend to be there by then. */
 void tcp_read_now(struct tcp_conn *c);
+
+/* The loop reads c from now on. Once or more often; nothing for one that is closing. Output that
+ * waits and tcp_finish do it, too. */
+void tcp_watch(struct tcp_conn *c);
 
 /* Sends bytes, or keeps a copy of what cannot go now. ERR_LIMIT: too much waits. ERR_CLOSED and
  * other codes: the connection is of no use any more, close it. */
 MUST_CHECK int tcp_write(struct tcp_conn *c, struct span bytes);
+
+/* The same for the last bytes of all: when tcp_close follows they leave together with the end of
+ * the connection, in one segment. */
+MUST_CHECK int tcp_write_last(struct tcp_conn *c, struct span bytes);
 
 /* Does output wait in the connection? */
 bool tcp_is_pending(const struct tcp_conn *c);

@@ -12,7 +12,8 @@
  *    any -- deadline, peer's end, error, front closing --> closing: in no list
  *
  * Happy path
- *   on_connection   a slot, tcp_accept, IDLE, and what has come already is read
+ *   on_connection   a slot, tcp_accept, IDLE; what has come already is read, and if that was not
+ *                   all of this connection, the loop watches it
  *   on_read         what was held + what came -> serve: decode, answer into the worker's output
  *                   buffer, one write; a head that is not complete is held
  *   on_read         one whole announce on an idle connection: waits for those of other connections
@@ -36,6 +37,7 @@
 
 #include "base/list.h"
 #include "base/mem.h"
+#include "net/stream.h"
 #include "net/tcp.h"
 #include "tracker/forwarded_for.h"
 #include "tracker/http_answer.h"
@@ -58,7 +60,6 @@ struct http_conn {
     enum http_state state;
     enum http_after after; /* SEND: what follows when the output has gone */
     bool proxy;
-    bool has_slot;
     bool waiting; /* in front->waiting */
     uint64_t deadline_ms;
     struct buf held; /* input that is not answered yet */
@@ -78,7 +79,7 @@ struct http_front {
     uv_timer_t timer;
     bool timer_armed;
     uint64_t timer_at_ms;
-    struct tcp_listener *listeners;
+    struct stream_listener **listeners;
     size_t n_listeners;
     size_t open_handles;
     bool closing;
@@ -132,10 +133,8 @@ static void on_conn_closed(struct tcp_conn *tcp)
 {
     struct http_conn *c = container_of(tcp, struct http_conn, tcp);
     struct http_front *f = c->front;
-    if (c->has_slot) {
-        atomic_fetch_sub_explicit(&f->slots->taken, 1, memory_order_relaxed);
-        stats_count(f->stats, COUNT_http_connections_closed);
-    }
+    atomic_fetch_sub_explicit(&f->slots->taken, 1, memory_order_relaxed);
+    stats_count(f->stats, COUNT_http_connections_closed);
     buf_release(&c->held);
     free(c);
     release_handle(f);
@@ -215,7 +214,9 @@ static void on_timer(uv_timer_t *timer)
 /* Writes what is in out and empties it; false when the connection had to be closed. */
 static bool flush(struct http_conn *c, struct wr *out)
 {
-    if (tcp_write(&c->tcp, wr_span(out)) < 0) {
+    struct span bytes = wr_span(out);
+    bool last = c->after == HTTP_CLOSE;
+    if ((last ? tcp_write_last(&c->tcp, bytes) : tcp_write(&c->tcp, bytes)) < 0) {
         close_conn(c);
         return false;
     }
@@ -288,6 +289,15 @@ static void settle(struct http_conn *c, bool answered)
     }
 }
 
+/* A connection that goes on is the loop's from now on; most have come for one answer and never
+ * get here. */
+static void watch(struct http_conn *c)
+{
+    if (list_is_linked(&c->node) && !c->waiting) {
+        tcp_watch(&c->tcp);
+    }
+}
+
 static void answer_waiting(struct http_front *f)
 {
     size_t n = f->n_waiting;
@@ -305,6 +315,7 @@ static void answer_waiting(struct http_front *f)
         c->after = http_answer_write(f->answerer, i, &out);
         if (flush(c, &out)) {
             settle(c, true);
+            watch(c);
         }
     }
 }
@@ -400,26 +411,28 @@ static bool take_slot(struct http_slots *slots)
     return false;
 }
 
-static void on_connection(struct tcp_listener *l, int status)
+static void on_connection(void *ctx, int fd, const struct endpoint *peer)
 {
-    struct http_front *f = l->ctx;
-    if (status < 0) {
+    struct http_front *f = ctx;
+    if (!take_slot(f->slots)) {
+        (void)close(fd);
         stats_count(f->stats, COUNT_http_connections_refused);
         return;
     }
     struct http_conn *c = mem_new(struct http_conn);
     c->front = f;
-    c->has_slot = take_slot(f->slots);
+    c->proxy = forwarded_for_trusts(&f->cfg->tracker.trust_forwarded_for, &peer->addr);
     buf_init(&c->held, HTTP1_HEAD_MAX + TCP_READ_LEN);
     f->open_handles++;
-    stats_count(f->stats, c->has_slot ? COUNT_http_connections : COUNT_http_connections_refused);
-    if (tcp_accept(&c->tcp, l, &conn_events, &f->scratch) < 0 || !c->has_slot) {
+    stats_count(f->stats, COUNT_http_connections);
+    struct tcp_accepted accepted = {f->loop, fd, peer, f->tls};
+    if (tcp_accept(&c->tcp, &accepted, &conn_events, &f->scratch) < 0) {
         close_conn(c);
         return;
     }
-    c->proxy = forwarded_for_trusts(&f->cfg->tracker.trust_forwarded_for, &c->tcp.peer.addr);
     move(c, HTTP_IDLE);
     tcp_read_now(&c->tcp);
+    watch(c);
 }
 
 /* ---- the front --------------------------------------------------------------------------- */
@@ -458,24 +471,22 @@ int http_front_listen(struct http_front *f, const int *fds, size_t n, struct err
     }
     f->listeners = mem_zeroed(n * sizeof *f->listeners);
     for (size_t i = 0; i < n; i++) {
-        struct tcp_listener *l = &f->listeners[i];
-        l->ctx = f;
-        f->n_listeners++;
-        f->open_handles++;
-        int status = tcp_listen(l, f->loop, fds[i], f->tls, on_connection);
+        int status = stream_listen(&f->listeners[i], f->loop, fds[i], on_connection, f);
         if (status < 0) {
             while (++i < n) {
                 (void)close(fds[i]);
             }
             return err_set(e, status, "HTTP listener: %s", err_text(status));
         }
+        f->n_listeners++;
+        f->open_handles++;
     }
     return 0;
 }
 
-static void on_listener_closed(struct tcp_listener *l)
+static void on_listener_closed(void *front)
 {
-    release_handle(l->ctx);
+    release_handle(front);
 }
 
 void http_front_close(struct http_front *f, http_front_on_closed on_closed, void *ctx)
@@ -489,7 +500,7 @@ void http_front_close(struct http_front *f, http_front_on_closed on_closed, void
     f->closed_ctx = ctx;
     f->cut_at_ms = uv_now(f->loop) + DRAIN_AT_CLOSE_MS;
     for (size_t i = 0; i < f->n_listeners; i++) {
-        tcp_listener_close(&f->listeners[i], on_listener_closed);
+        stream_listener_close(f->listeners[i], on_listener_closed, f);
     }
     for (int i = 0; i < HTTP_STATES; i++) {
         LIST_FOREACH_SAFE (node, &f->lists[i]) {

@@ -2,10 +2,12 @@
  *
  * HTTP      1.0 and 1.1, keep-alive, pipelining: the answers to what one read brought leave in one
  *           write. TLS when a tls_server is given.
- * Limits    http_slots over all workers: a connection too many is closed at once and counted; a
- *           request head has 8 KiB; a connection that does not read its answers is not read from.
+ * Limits    http_slots over all workers: a connection too many is closed at once and counted (one
+ *           that says nothing takes no slot for its first second: listen.h, data_first); a request
+ *           head has 8 KiB; a connection that does not read its answers is not read from.
  * Time      tracker.http_idle_timeout without a request, tracker.http_request_timeout from the
- * first byte of a head to its end, and the same for the peer to take an answer; then it is cut.
+ *           first byte of a head to its end, and the same for the peer to take an answer; then it
+ *           is cut.
  * Thread    all calls on the loop's thread.
  */
 #ifndef TRACKER_HTTP_FRONT_H

@@ -86,6 +86,7 @@ static int bind_list(struct workers *w, enum listen_kind kind, const struct endp
     for (size_t i = 0; i < list->n; i++) {
         struct listen_spec spec = listen_spec_for(kind, list->at, list->n, i);
         spec.reuse_port = true;
+        spec.data_first = true; /* in HTTP and TLS the client speaks first */
         int status = bind_address(w, &spec, e);
         if (status == ERR_NOT_FOUND) {
             log_warn(LOG_TRACKER, "address skipped", KV_STR("key", key_of(kind)),

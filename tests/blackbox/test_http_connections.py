@@ -1,6 +1,8 @@
 """The HTTP that the HTTP tracker speaks: connections, heads, limits, TLS."""
 
+import socket
 import ssl
+import struct
 
 import pytest
 
@@ -9,6 +11,7 @@ from lib.http import Connection, announce_query, head, scrape_query
 from lib.ids import new_hash
 from lib.tls import make_certificate
 from lib.udp import add_peers
+from lib.wait import eventually
 
 HEAD_LIMIT = 8192
 
@@ -207,6 +210,159 @@ def test_other_connections_do_not_wait_for_a_slow_one(impatient):
         assert http.announce(new_hash()).leechers == 1
 
 
+# ---- connections of one answer, and others that are short
+
+CLOSE = {"Connection": "close"}
+
+
+def connections(server):
+    """(accepted, closed, refused) of the HTTP tracker so far."""
+    values = dict(line.rsplit(" ", 1) for line in server.api("GET", "/metrics").text.splitlines()
+                  if not line.startswith("#"))
+    return tuple(int(value) for what in ("", "_closed", "_refused")
+                 for name, value in values.items()
+                 if name.startswith(f"rookery_connections{what}_total{{"))
+
+
+@pytest.fixture
+def quiet(shared_servers):
+    """Nobody else connects to it."""
+    return shared_servers.once("quiet", {})
+
+
+def test_many_connections_of_one_answer(server):
+    """All are open before the first of them asks, and all ask before the first is answered."""
+    info_hash = new_hash()
+    with server.udp_client() as udp:
+        add_peers(udp, info_hash, range(1000, 1050))
+    clients = [Connection(server.http_address()) for _ in range(150)]
+    for client in clients:
+        client.send(head("GET", "/scrape?" + scrape_query([info_hash]), client.address, CLOSE))
+    for client in clients:
+        response = client.response()
+        assert bencode.decode(response.body)[b"files"][info_hash][b"incomplete"] == 50
+        assert response.headers["connection"] == "close"
+        assert client.is_closed()
+        client.close()
+
+
+@pytest.mark.parametrize("headers", [CLOSE, {}], ids=["close", "keep-alive"])
+@pytest.mark.parametrize("cut", [1, 40, -1])
+def test_half_a_request_at_first(server, http, headers, cut):
+    with Connection(server.http_address()) as client:
+        request = head("GET", target(new_hash()), client.address, headers)
+        client.send(request[:cut])
+        http.announce(new_hash())  # the server goes on meanwhile
+        client.send(request[cut:])
+        assert b"peers" in client.response().body
+        if headers:
+            assert client.is_closed()
+        else:
+            assert client.request("GET", target(new_hash()), CLOSE).status == 200
+
+
+def test_a_connection_that_says_nothing_at_first(quiet):
+    """The kernel keeps it for a second, and then the server knows it."""
+    accepted = connections(quiet)[0]
+    with Connection(quiet.http_address()) as client:
+        eventually(lambda: connections(quiet)[0] == accepted + 1)
+        assert client.request("GET", target(new_hash())).status == 200
+        assert client.request("GET", target(new_hash()), CLOSE).status == 200
+        assert client.is_closed()
+
+
+def test_pipelining_to_the_end_of_the_connection(server):
+    """What comes behind the last request is not answered, and takes no answer away."""
+    with Connection(server.http_address()) as client:
+        ask = [head("GET", "/health_check", client.address)] * 20
+        last = head("GET", "/", client.address, CLOSE)
+        client.send(b"".join(ask) + last + ask[0])
+        answers = client.read_to_end()
+    assert answers.count(b"HTTP/1.1 200 OK") == 21
+    assert b"Connection: close" in answers
+    assert answers.endswith(b"/health_check\n")
+
+
+def test_whole_answers_for_a_slow_reader_that_wants_the_end(server):
+    """Far more than the kernel holds, then the end: nothing may be missing."""
+    client = Connection(server.http_address())
+    client.close()
+    client.socket = socket.socket()
+    with client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200_000)
+        client.socket.settimeout(30)
+        client.socket.connect(server.http_address())
+        n = 3_000
+        client.send(head("GET", "/", client.address) * n
+                    + head("GET", "/", client.address, CLOSE))
+        answers = client.read_to_end()
+    assert answers.count(b"This is a BitTorrent tracker") == n + 1
+    assert answers.count(b"Connection: close") == 1
+    assert answers.endswith(b"/health_check\n")
+
+
+@pytest.mark.parametrize("headers", [CLOSE, {}], ids=["close", "keep-alive"])
+def test_a_client_that_half_closes_before_it_reads(server, headers):
+    with Connection(server.http_address()) as client:
+        client.send(head("GET", target(new_hash()), client.address, headers))
+        client.socket.shutdown(socket.SHUT_WR)
+        assert b"peers" in client.response().body
+        assert client.is_closed()
+
+
+def test_half_a_request_and_a_half_close(server):
+    with Connection(server.http_address()) as client:
+        client.send(head("GET", target(new_hash()), client.address)[:-2])
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.is_closed()
+
+
+def test_clients_that_close_at_once(quiet):
+    """With nothing said, with half a request, and with a whole one; softly and hard. The server
+    has nothing of them left, and it has heard the announces of those who did not wait."""
+    info_hash = new_hash()
+    requests = [head("GET", target(info_hash), quiet.http_address(), headers)
+                for headers in ({}, CLOSE)]
+    for abort in (False, True):
+        for data in (b"", b"GET /ann", *requests):
+            for _ in range(20):
+                client = Connection(quiet.http_address())
+                client.send(data)
+                if abort:
+                    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                             struct.pack("ii", 1, 0))
+                client.close()
+
+    def none_left():
+        accepted, closed, refused = connections(quiet)
+        return accepted == closed and refused == 0
+
+    eventually(none_left)
+    assert quiet.get(f"/api/torrent/{info_hash.hex()}")["leechers"] == 1
+
+
+def test_connections_over_the_limit(shared_servers):
+    server = shared_servers.once("crowded", {"tracker": {"max_connections": 3}})
+    kept = [Connection(server.http_address()) for _ in range(3)]
+    for client in kept:
+        assert client.request("GET", target(new_hash())).status == 200
+    for _ in range(5):
+        with Connection(server.http_address()) as client:
+            client.send(head("GET", target(new_hash()), client.address, CLOSE))
+            assert client.read_to_end() == b""
+    assert connections(server)[2] == 5
+    for client in kept:
+        assert client.request("GET", target(new_hash())).status == 200
+        client.close()
+    eventually(lambda: len(set(connections(server)[:2])) == 1)
+    for _ in range(10):  # each gives its place to the next
+        with Connection(server.http_address()) as client:
+            assert client.request("GET", target(new_hash()), CLOSE).status == 200
+            assert client.is_closed()
+    assert connections(server)[2] == 5
+
+
 # ---- TLS
 
 
@@ -234,6 +390,15 @@ def test_tls_pipelining(tls_server, certificate):
                                  for _ in range(20)))
         for _ in range(20):
             assert b"peers" in connection.response().body
+
+
+def test_tls_connections_of_one_answer(tls_server, certificate):
+    clients = [Connection(tls_server.http_address(), tls=certificate.context) for _ in range(20)]
+    for client in clients:
+        client.send(head("GET", target(new_hash()), client.address, CLOSE))
+    for client in clients:
+        assert b"peers" in client.response().body
+        client.close()
 
 
 def test_plain_http_on_the_tls_port(tls_server, certificate):

@@ -5,6 +5,10 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "net/listen.h"
 #include "unit/net/net_fixture.h"
 
@@ -130,6 +134,40 @@ static void test_both_wildcards_on_one_port(void **state)
     assert_int_equal(close(v6), 0);
 }
 
+/* Connections to be had after at most timeout_ms. */
+static int count_ready(int fd, int timeout_ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, timeout_ms);
+}
+
+static void test_data_first(void **state)
+{
+    (void)state;
+    struct endpoint any = fixture_endpoint("127.0.0.1:0");
+    struct listen_spec spec = spec_at(LISTEN_TCP, &any);
+    struct sockaddr_storage ss;
+    struct err e;
+    spec.data_first = true;
+    int listener = listen_open(&spec, &e);
+    assert_true(listener >= 0);
+    socklen_t len = (socklen_t)endpoint_to_sockaddr(&spec.at, &ss);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&ss, len), 0);
+    assert_int_equal(count_ready(listener, 0), 0); /* connected, but it has not said anything */
+    assert_int_equal(send(fd, "x", 1, 0), 1);
+    assert_int_equal(count_ready(listener, -1), 1);
+    int silent = socket(AF_INET, SOCK_STREAM, 0);
+    int taken = accept(listener, NULL, NULL);
+    assert_true(taken >= 0);
+    assert_int_equal(connect(silent, (const struct sockaddr *)&ss, len), 0);
+    assert_int_equal(count_ready(listener, -1), 1); /* comes all the same, later */
+    assert_int_equal(close(silent), 0);
+    assert_int_equal(close(taken), 0);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(close(listener), 0);
+}
+
 static void test_address_of_another_machine(void **state)
 {
     (void)state;
@@ -149,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_wildcard_is_dual_stack_unless_ipv4_has_the_port),
         cmocka_unit_test(test_dual_stack_takes_ipv4),
         cmocka_unit_test(test_both_wildcards_on_one_port),
+        cmocka_unit_test(test_data_first),
         cmocka_unit_test(test_address_of_another_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
