@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -59,6 +60,7 @@ static int listen_on(const struct endpoint *e, int type, struct err *err)
     char text[ENDPOINT_TEXT_LEN];
     int on = 1;
     int len = SOCKET_BUFFER_LEN;
+    int defer_s = 1;
     socklen_t ss_len = endpoint_to_sockaddr(e, &ss);
 
     int fd = socket(ss.ss_family, type | SOCK_CLOEXEC, 0);
@@ -66,7 +68,9 @@ static int listen_on(const struct endpoint *e, int type, struct err *err)
         return err_set_errno(err, errno, "socket");
     }
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (type == SOCK_DGRAM) {
+    if (type != SOCK_DGRAM) { /* connections come with their first bytes */
+        setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer_s, sizeof defer_s);
+    } else {
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &len, sizeof len);
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &len, sizeof len);
     }
@@ -199,7 +203,8 @@ static bool client_serve(struct client *client, const struct answers *answers)
     bool last = memmem(client->head, client->n, "close", 5) != NULL;
     struct span answer = last ? answers->close : answers->keep_alive;
     client->n = 0;
-    n = send(client->fd, answer.p, answer.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (last ? MSG_MORE : 0); /* it leaves with the end */
+    n = send(client->fd, answer.p, answer.n, flags);
     return !last && n == (ssize_t)answer.n;
 }
 
@@ -209,8 +214,8 @@ static void client_free(struct client *client)
     free(client);
 }
 
-/* One connection a turn: a second accept would mostly find nothing. Its request tends to be there
- * already, and when it is the last one too, epoll never hears of the connection. */
+/* One connection a turn: a second accept would mostly find nothing. Its request is there already,
+ * and when it is the last one too, epoll never hears of the connection. */
 static void client_accept(int listener, int epoll_fd, const struct answers *answers)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);

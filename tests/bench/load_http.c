@@ -166,6 +166,14 @@ static int conn_reopen(struct engine *engine, struct conn *conn, struct err *e)
     return conn_open(engine, conn, e);
 }
 
+/* HTTP/1.1 keeps a connection unless it is told not to; opentracker only when it is told to. */
+static void ask_to_keep(struct wr *request)
+{
+    static const struct span end = SPAN("\r\n");
+    request->p -= end.n;
+    wr_bytes(request, SPAN("Connection: keep-alive\r\n\r\n"));
+}
+
 /* The request leaves in one write or not at all: the socket's buffer is empty. */
 static bool conn_request(struct engine *engine, struct conn *conn)
 {
@@ -181,6 +189,9 @@ static bool conn_request(struct engine *engine, struct conn *conn)
     wr_bytes(&target, SPAN("/announce?"));
     http_announce_encode(&target, &req);
     http1_get_encode(&w, span_str(engine->host), wr_span(&target), engine->keep_alive);
+    if (engine->keep_alive) {
+        ask_to_keep(&w);
+    }
     ASSERT(!target.bad && !w.bad);
     conn->n = 0;
     if (engine->keep_alive) {
