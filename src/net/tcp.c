@@ -8,7 +8,8 @@
  *   tcp_write       straight to the kernel; a rest is copied to `sending`, reading stops
  *   on_uv_written   `waiting` becomes `sending`, or: on_drained, reading starts again
  *   tcp_finish      when nothing waits: close_notify, then uv_shutdown
- *   tcp_close       uv_close -> on_uv_closed -> on_closed; one that is not watched is ended first
+ *   tcp_close       the descriptor is closed, by libuv if it is watched; uv_close -> on_uv_closed ->
+ *                   on_closed
  *
  * Failures
  *   peer ends, read fails, TLS breaks, a write under way fails    on_end, once; the user closes

@@ -3,7 +3,7 @@
  * Begin     a connection that was accepted is a descriptor that the loop does not know: tcp_read_now
  *           and tcp_write go straight to it, so that a short one costs no more than its system
  *           calls. tcp_watch gives it to the loop, which then reads.
- * Reading   While output waits in the connection nothing is read and on_read is not called, so that
+ * Reading   while output waits in the connection nothing is read and on_read is not called, so that
  *           a peer that does not read cannot make us work.
  * Writing   goes to the kernel at once; what it does not take is copied and sent later. At most
  *           TCP_QUEUE_MAX bytes wait; beyond that tcp_write refuses.
@@ -82,8 +82,8 @@ struct tcp_accepted {
     struct tls_server *tls; /* NULL: plain; else borrowed for the connection's life */
 };
 
-/* Makes a connection of what was accepted; c is zeroed. The loop does not
- * watch it yet. On failure, too, c must be closed. */
+/* Makes a connection of what was accepted; c is zeroed. The loop does not watch it yet. On failure,
+ * too, c must be closed. */
 MUST_CHECK int tcp_accept(struct tcp_conn *c, const struct tcp_accepted *accepted,
                           const struct tcp_events *on, struct tcp_scratch *scratch);
 
@@ -98,8 +98,8 @@ void tcp_watch(struct tcp_conn *c);
  * other codes: the connection is of no use any more, close it. */
 MUST_CHECK int tcp_write(struct tcp_conn *c, struct span bytes);
 
-/* The same for the last bytes of all: when tcp_close follows they leave together with the end of
- * the connection, in one segment. */
+/* The same for the last bytes of all, which tcp_close has to follow: they leave in one segment with
+ * the end of the connection. */
 MUST_CHECK int tcp_write_last(struct tcp_conn *c, struct span bytes);
 
 /* Does output wait in the connection? */
