@@ -415,8 +415,8 @@ static void on_connection(void *ctx, int fd, const struct endpoint *peer)
 {
     struct http_front *f = ctx;
     if (!take_slot(f->slots)) {
-        (void)close(fd);
         stats_count(f->stats, COUNT_http_connections_refused);
+        (void)close(fd);
         return;
     }
     struct http_conn *c = mem_new(struct http_conn);
