@@ -43,8 +43,8 @@ void access_free(struct access *a)
     }
     access_load_hashes_abort(a);
     access_load_keys_abort(a);
-    draft_reclaim(a);
-    ASSERT(a->old_first == NULL);
+    bool more = access_reclaim(a, SIZE_MAX);
+    ASSERT(!more);
     access_pop_used(a);
     while (a->popped != NULL) {
         struct key_entry *k = a->popped;
@@ -60,12 +60,12 @@ void access_free(struct access *a)
     for (size_t i = 0; i < KEY_PARTS; i++) {
         key_part_free(list->keys[i]);
     }
-    for (size_t i = 0; i < a->directory.n; i++) {
-        free(a->directory.by_id[i]);
+    size_t n;
+    struct key_entry **entries = key_directory_take(&a->directory, &n);
+    while (n > 0) {
+        free(entries[--n]);
     }
-    swarm_table_release(&a->directory.id_index);
-    free(a->directory.by_id);
-    free(a->directory.by_text);
+    free(entries);
     free(list);
     free(a);
 }
@@ -140,6 +140,15 @@ void access_queue_used(struct access *a, struct key_entry *k)
         k->next_used = head;
     } while (!atomic_compare_exchange_weak_explicit(&a->used, &head, k, memory_order_release,
                                                     memory_order_relaxed));
+}
+
+void key_entry_raise_used(struct key_entry *k, int64_t last_used_unix_s)
+{
+    int64_t known = atomic_load_explicit(&k->last_used_unix_s, memory_order_relaxed);
+    while (known < last_used_unix_s &&
+           !atomic_compare_exchange_weak_explicit(&k->last_used_unix_s, &known, last_used_unix_s,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
 }
 
 void access_mark_used(struct access *a, struct key_entry *k, int64_t now_unix_s)

@@ -4,7 +4,8 @@
  *            change copies the parts it touches and shares the rest with the snapshot before.
  * Threads    access_hold and access_let_go: the reader that owns the slot; what a held snapshot
  *            gives: that reader until it lets go. Everything else: the main loop.
- * Memory     what a change replaces is freed when no slot holds a snapshot that has it.
+ * Memory     what a change replaces is freed when no slot holds a snapshot that has it; after a
+ *            load, in slices (access_reclaim).
  * Keys       an id is never given to a second key, so it can be kept after the key is gone.
  */
 #ifndef TRACKER_ACCESS_H
@@ -81,6 +82,9 @@ void access_load_keys_abort(struct access *a);
 void access_load_keys_commit(struct access *a);
 size_t access_list_keys(struct access *a, struct span after, struct access_key *out, size_t cap);
 size_t access_take_used(struct access *a, struct access_key *out, size_t cap);
+
+/* Frees up to budget of what was replaced (keys, parts of the lists). True: there is more. */
+bool access_reclaim(struct access *a, size_t budget);
 
 /* The key with this id, or NULL when it is gone. */
 const char *access_key_text(const struct access *a, uint32_t id);

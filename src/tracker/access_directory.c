@@ -38,12 +38,13 @@ size_t key_directory_position(const struct key_directory *d, const char *text)
 void key_directory_sort(struct key_directory *d)
 {
     if (!d->text_sorted && d->n > 0) {
+        memcpy(d->by_text, d->by_id, d->n * sizeof(d->by_text[0]));
         qsort(d->by_text, d->n, sizeof(d->by_text[0]), key_directory_compare);
-        d->text_sorted = true;
     }
+    d->text_sorted = true;
 }
 
-void key_directory_fit(struct key_directory *d, size_t n)
+static void key_directory_fit(struct key_directory *d, size_t n)
 {
     if (n > d->cap) {
         d->cap = n + n / 2 + 4;
@@ -58,21 +59,21 @@ void key_directory_add(struct key_directory *d, struct key_entry *k)
     k->by_id_at = (uint32_t)d->n;
     d->by_id[k->by_id_at] = k;
     swarm_table_insert(&d->id_index, key_id_hash(k->id), k->by_id_at, key_directory_hash_at, d);
-    size_t at = d->n;
     if (d->text_sorted) {
-        at = key_directory_position(d, k->key.key);
+        size_t at = key_directory_position(d, k->key.key);
         memmove(&d->by_text[at + 1], &d->by_text[at], (d->n - at) * sizeof(d->by_text[0]));
+        d->by_text[at] = k;
     }
-    d->by_text[at] = k;
     d->n++;
 }
 
 void key_directory_remove(struct key_directory *d, const struct key_entry *k)
 {
-    key_directory_sort(d);
-    size_t at = key_directory_position(d, k->key.key);
-    ASSERT(at < d->n && d->by_text[at] == k);
-    memmove(&d->by_text[at], &d->by_text[at + 1], (d->n - at - 1) * sizeof(d->by_text[0]));
+    if (d->text_sorted) {
+        size_t at = key_directory_position(d, k->key.key);
+        ASSERT(at < d->n && d->by_text[at] == k);
+        memmove(&d->by_text[at], &d->by_text[at + 1], (d->n - at - 1) * sizeof(d->by_text[0]));
+    }
     swarm_table_remove(&d->id_index, key_id_hash(k->id), k->by_id_at, key_directory_hash_at, d);
     uint32_t last = (uint32_t)--d->n;
     if (k->by_id_at != last) {
@@ -80,4 +81,14 @@ void key_directory_remove(struct key_directory *d, const struct key_entry *k)
         d->by_id[k->by_id_at] = d->by_id[last];
         d->by_id[last]->by_id_at = k->by_id_at;
     }
+}
+
+struct key_entry **key_directory_take(struct key_directory *d, size_t *n)
+{
+    struct key_entry **entries = d->by_id;
+    *n = d->n;
+    swarm_table_release(&d->id_index);
+    free(d->by_text);
+    *d = (struct key_directory){.text_sorted = true};
+    return entries;
 }

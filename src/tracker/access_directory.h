@@ -1,8 +1,8 @@
 /* access_directory.h: the keys of the current snapshot by id and in order, for access.c alone.
  *
  * Threads    the main loop only; readers find keys in the snapshot's parts.
- * Order      by_text is kept in order by single changes; after a load it is sorted when it is asked
- *            for first, so that a load does not wait for it.
+ * Order      by_text is kept in order by single changes; of a load's keys it is made when it is
+ *            asked for first, so that a load does not wait for it.
  */
 #ifndef TRACKER_ACCESS_DIRECTORY_H
 #define TRACKER_ACCESS_DIRECTORY_H
@@ -16,8 +16,8 @@
 
 struct key_directory {
     struct swarm_table id_index;
-    struct key_entry **by_id; /* in no order */
-    struct key_entry **by_text;
+    struct key_entry **by_id;   /* in no order */
+    struct key_entry **by_text; /* text_sorted: in order; else nothing is in it yet */
     size_t n, cap;
     bool text_sorted;
 };
@@ -38,8 +38,6 @@ static inline struct key_entry *key_directory_by_id(const struct key_directory *
     return i == SWARM_TABLE_NONE ? NULL : d->by_id[i];
 }
 
-/* Room for n keys in all. */
-void key_directory_fit(struct key_directory *d, size_t n);
 /* Where text is in by_text (which is in order), or where it would be. */
 size_t key_directory_position(const struct key_directory *d, const char *text);
 /* by_text is in order afterwards. */
@@ -47,5 +45,8 @@ void key_directory_sort(struct key_directory *d);
 /* Adding what is not there, removing what is; k stays the access lists' own. */
 void key_directory_add(struct key_directory *d, struct key_entry *k);
 void key_directory_remove(struct key_directory *d, const struct key_entry *k);
+/* Its n keys, in no order, in an array that is the caller's (to free(), NULL when empty); the
+ * directory is empty afterwards. */
+struct key_entry **key_directory_take(struct key_directory *d, size_t *n);
 
 #endif

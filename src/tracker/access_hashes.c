@@ -28,7 +28,7 @@ void access_add_hashes(struct access *a, const struct infohash *hashes, size_t n
                 hash_part_add(&a->seed, draft_hashes(&d, hash_part_of(&hashes[i])), &hashes[i]);
         }
     }
-    draft_publish(a, &d);
+    draft_publish_change(a, &d);
     remember_hashes(a, hashes, n, true);
 }
 
@@ -41,7 +41,7 @@ void access_remove_hashes(struct access *a, const struct infohash *hashes, size_
                 hash_part_remove(&a->seed, draft_hashes(&d, hash_part_of(&hashes[i])), &hashes[i]);
         }
     }
-    draft_publish(a, &d);
+    draft_publish_change(a, &d);
     remember_hashes(a, hashes, n, false);
 }
 
@@ -62,13 +62,20 @@ void access_load_hash(struct access *a, const struct infohash *hash)
     load->n += hash_part_add(&a->seed, *part, hash);
 }
 
-void access_load_hashes_abort(struct access *a)
+static void load_end(struct access *a)
 {
-    for (size_t i = 0; i < HASH_PARTS; i++) {
-        hash_part_free(a->load_hashes.parts[i]);
-    }
     free(a->load_hashes.changes);
     a->load_hashes = (struct hash_load){.active = false};
+}
+
+void access_load_hashes_abort(struct access *a)
+{
+    struct access_list *dead = mem_new(struct access_list);
+    for (size_t i = 0; i < HASH_PARTS; i++) {
+        list_drop_hashes(dead, a->load_hashes.parts[i]);
+    }
+    draft_discard(a, dead);
+    load_end(a);
 }
 
 /* What was changed beside the load is newer than what was loaded. */
@@ -109,12 +116,11 @@ size_t access_load_hashes_commit(struct access *a, struct infohash *gone, size_t
     replay_hashes(a);
     struct draft d = draft_begin(a);
     for (size_t i = 0; i < HASH_PARTS; i++) {
-        draft_drop_hashes(&d, d.list->hashes[i]);
+        list_drop_hashes(d.before, d.list->hashes[i]);
         d.list->hashes[i] = load->parts[i];
-        load->parts[i] = NULL;
     }
     d.list->n_hashes = load->n;
-    access_load_hashes_abort(a);
+    load_end(a);
     /* Freed by publish at the earliest: look first. */
     atomic_store(&a->current, d.list);
     size_t n = hashes_gone(a, d.before, gone, gone_cap);

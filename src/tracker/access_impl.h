@@ -1,8 +1,8 @@
 /* access_impl.h: the inside of struct access, for access*.c alone.
  *
  * Model      a change is a draft: a copy of the snapshot's pointers in which a part is copied when
- *            it is touched first. Publishing it is one store; what it replaced is freed when no
- *            reader's slot can see it any more.
+ *            it is touched first. Publishing it is one store; what it replaced is garbage when no
+ *            reader's slot can see it any more, and is freed in slices.
  * Threads    the main loop only, but where access.h says otherwise.
  */
 #ifndef TRACKER_ACCESS_IMPL_H
@@ -30,6 +30,8 @@ struct access_list {
     struct hash_part *dead_hashes; /* replaced by the next snapshot */
     struct key_part *dead_keys;
     struct key_entry *dead_entries;
+    struct key_entry **dead_ids; /* all entries that a load replaced */
+    size_t n_dead_ids;
 };
 
 struct draft {
@@ -61,7 +63,7 @@ struct hash_load {
 struct key_load {
     bool active;
     struct key_part *parts[KEY_PARTS];
-    size_t n;
+    struct key_directory directory; /* of the parts' keys */
     struct key_change *changes;
     size_t n_changes;
 };
@@ -74,7 +76,8 @@ struct access {
     const struct access_slot *const *slots;
     size_t n_slots;
     struct access_list *old_first, *old_last;
-    struct key_entry *popped; /* off the stack of used keys, not taken yet */
+    struct access_list *garbage; /* old ones that no slot holds, by next_old */
+    struct key_entry *popped;    /* off the stack of used keys, not taken yet */
     struct hash_load load_hashes;
     struct key_load load_keys;
     struct key_directory directory; /* of the current snapshot's keys */
@@ -97,14 +100,18 @@ struct draft draft_begin(struct access *a);
 /* A part to change: a copy that only the draft has. */
 struct hash_part *draft_hashes(struct draft *d, size_t i);
 struct key_part *draft_keys(struct draft *d, size_t i);
-/* What the draft does not have any more; freed after the last snapshot that has it. p may be NULL. */
-void draft_drop_hashes(struct draft *d, struct hash_part *p);
-void draft_drop_keys(struct draft *d, struct key_part *p);
+/* What the snapshot after this one does not have any more; freed after the last one that has it.
+ * p may be NULL. All keys of a directory: once a snapshot. */
+void list_drop_hashes(struct access_list *before, struct hash_part *p);
+void list_drop_keys(struct access_list *before, struct key_part *p);
+void list_drop_directory(struct access_list *before, struct key_directory *directory);
 void draft_drop_entry(struct draft *d, struct key_entry *k);
 /* The draft is the snapshot of now. */
 void draft_publish(struct access *a, struct draft *d);
-/* Frees the snapshots that no slot holds, and what died with them. */
-void draft_reclaim(struct access *a);
+/* The same for a single change, of which no garbage stays: as much is freed as one can make. */
+void draft_publish_change(struct access *a, struct draft *d);
+/* What is dead in list, which is in no snapshot and was seen by no reader, is garbage. */
+void draft_discard(struct access *a, struct access_list *list);
 
 /* ---- used keys ----------------------------------------------------------------------------- */
 
@@ -112,7 +119,7 @@ void draft_reclaim(struct access *a);
 void access_queue_used(struct access *a, struct key_entry *k);
 /* Takes the stack of used keys over to a->popped. */
 void access_pop_used(struct access *a);
-/* At once, or when it is popped. */
-void key_entry_free(struct key_entry *k);
+/* A last use that came later, from any thread. */
+void key_entry_raise_used(struct key_entry *k, int64_t last_used_unix_s);
 
 #endif

@@ -8,7 +8,10 @@
 
 #include "base/banned.h"
 
-enum { KEY_ID_MAX = (1 << 29) - 1 };
+enum {
+    KEY_ID_MAX = (1 << 29) - 1,
+    RECLAIM_A_TAKE = 1024,
+};
 
 const char *access_key_text(const struct access *a, uint32_t id)
 {
@@ -89,7 +92,7 @@ void access_put_key(struct access *a, const struct access_key *key)
     if (before != NULL && atomic_load_explicit(&before->queued, memory_order_acquire)) {
         access_queue_used(a, k);
     }
-    draft_publish(a, &d);
+    draft_publish_change(a, &d);
     remember_key(a, key, true);
 }
 
@@ -106,7 +109,7 @@ bool access_remove_key(struct access *a, struct span key)
     }
     struct draft d = draft_begin(a);
     draft_remove_key(a, &d, k);
-    draft_publish(a, &d);
+    draft_publish_change(a, &d);
     return true;
 }
 
@@ -141,36 +144,41 @@ static void load_remove(struct access *a, struct key_part *part, uint32_t i)
 {
     struct key_entry *k = part->at[i];
     key_part_remove(part, i);
-    a->load_keys.n--;
+    key_directory_remove(&a->load_keys.directory, k);
     free(k);
 }
 
-/* The id of a key that exists already is found at commit: it may come and go until then. */
+/* A key that exists already keeps its id. Should it come or go until the commit, that is a change,
+ * and done again then. */
 void access_load_key(struct access *a, const struct access_key *key)
 {
     ASSERT(a->load_keys.active);
-    const struct key_entry no_id = {.id = 0};
     struct key_part *part;
     struct span text = span_of(key->key, strnlen(key->key, ACCESS_KEY_LEN));
     uint32_t i = load_find(a, text, true, &part);
     if (i != SWARM_TABLE_NONE) {
         load_remove(a, part, i);
     }
-    key_part_add(part, entry_new(a, key, &no_id));
-    a->load_keys.n++;
+    struct key_entry *k = entry_new(a, key, find_current(a, text));
+    key_part_add(part, k);
+    key_directory_add(&a->load_keys.directory, k);
+}
+
+static void load_end(struct access *a)
+{
+    free(a->load_keys.changes);
+    a->load_keys = (struct key_load){.active = false};
 }
 
 void access_load_keys_abort(struct access *a)
 {
+    struct access_list *dead = mem_new(struct access_list);
     for (size_t i = 0; i < KEY_PARTS; i++) {
-        struct key_part *part = a->load_keys.parts[i];
-        for (uint32_t j = 0; part != NULL && j < part->n; j++) {
-            free(part->at[j]);
-        }
-        key_part_free(part);
+        list_drop_keys(dead, a->load_keys.parts[i]);
     }
-    free(a->load_keys.changes);
-    a->load_keys = (struct key_load){.active = false};
+    list_drop_directory(dead, &a->load_keys.directory);
+    draft_discard(a, dead);
+    load_end(a);
 }
 
 static void replay_keys(struct access *a)
@@ -189,51 +197,20 @@ static void replay_keys(struct access *a)
     }
 }
 
-static void adopt(struct access *a, struct key_entry *k)
-{
-    const struct key_entry *before = find_current(a, span_of(k->key.key, k->key_len));
-    if (before == NULL) {
-        k->id = new_id(a);
-        return;
-    }
-    int64_t known = atomic_load_explicit(&before->last_used_unix_s, memory_order_relaxed);
-    k->id = before->id;
-    if (known > atomic_load_explicit(&k->last_used_unix_s, memory_order_relaxed)) {
-        atomic_store_explicit(&k->last_used_unix_s, known, memory_order_relaxed);
-    }
-    if (atomic_load_explicit(&before->queued, memory_order_acquire)) {
-        access_queue_used(a, k);
-    }
-}
-
 void access_load_keys_commit(struct access *a)
 {
     struct key_load *load = &a->load_keys;
     ASSERT(load->active);
     replay_keys(a);
-    for (size_t i = 0; i < KEY_PARTS; i++) {
-        for (uint32_t j = 0; load->parts[i] != NULL && j < load->parts[i]->n; j++) {
-            adopt(a, load->parts[i]->at[j]);
-        }
-    }
     struct draft d = draft_begin(a);
-    for (size_t i = 0; i < a->directory.n; i++) {
-        draft_drop_entry(&d, a->directory.by_id[i]);
-    }
-    a->directory.n = 0;
-    swarm_table_release(&a->directory.id_index);
-    a->directory.text_sorted = false;
-    key_directory_fit(&a->directory, load->n);
+    list_drop_directory(d.before, &a->directory);
+    a->directory = load->directory;
     for (size_t i = 0; i < KEY_PARTS; i++) {
-        draft_drop_keys(&d, d.list->keys[i]);
+        list_drop_keys(d.before, d.list->keys[i]);
         d.list->keys[i] = load->parts[i];
-        load->parts[i] = NULL;
-        for (uint32_t j = 0; d.list->keys[i] != NULL && j < d.list->keys[i]->n; j++) {
-            key_directory_add(&a->directory, d.list->keys[i]->at[j]);
-        }
     }
-    d.list->n_keys = load->n;
-    access_load_keys_abort(a);
+    d.list->n_keys = a->directory.n;
+    load_end(a);
     draft_publish(a, &d);
 }
 
@@ -257,7 +234,7 @@ size_t access_list_keys(struct access *a, struct span after, struct access_key *
 size_t access_take_used(struct access *a, struct access_key *out, size_t cap)
 {
     size_t n = 0;
-    draft_reclaim(a);
+    (void)access_reclaim(a, RECLAIM_A_TAKE);
     access_pop_used(a);
     while (a->popped != NULL && n < cap) {
         struct key_entry *k = a->popped;

@@ -3,6 +3,7 @@
  * Happy path: persist_start → first on_reload_needed of the store (both its connections are up) →
  * load: rows go into the tracker's new lists → done → commit, replay what changed meanwhile →
  * started(0). From then on the watch keeps the lists equal to the database, and the timer flushes.
+ * What a load replaced is freed in slices, so that no worker on the same processor waits for it.
  *
  * Failures
  * - a load breaks: the new lists are dropped, the old ones stay; again after LOAD_RETRY_MS if the
@@ -33,6 +34,7 @@
 enum {
     LOAD_RETRY_MS = 1000,
     LOAD_GAP_MS = 200, /* between two loads that nobody waits for */
+    RECLAIM_GAP_MS = 1,
 };
 
 struct waiter {
@@ -46,7 +48,7 @@ struct persist {
     struct tracker *tracker;
     struct store *store; /* NULL before persist_start */
     bool with_completed;
-    uv_timer_t timer; /* the nearest of load_at_ms, flush_at_ms; when closing: the end of it */
+    uv_timer_t timer; /* the nearest of what is due; when closing: the end of it */
 
     bool started;
     persist_done on_started;
@@ -54,6 +56,7 @@ struct persist {
 
     bool load_wanted;
     bool loading;
+    bool reclaiming; /* what a load replaced is being freed */
     uint64_t load_at_ms;
     struct replay replay;
     struct list waiting; /* for the next load; struct waiter */
@@ -90,6 +93,9 @@ static void persist_arm(struct persist *p)
     uint64_t at_ms = p->flush_at_ms;
     if (p->load_wanted && !p->loading && p->load_at_ms < at_ms) {
         at_ms = p->load_at_ms;
+    }
+    if (p->reclaiming && now_ms + RECLAIM_GAP_MS < at_ms) {
+        at_ms = now_ms + RECLAIM_GAP_MS;
     }
     (void)uv_timer_start(&p->timer, persist_on_timer, at_ms > now_ms ? at_ms - now_ms : 0, 0);
 }
@@ -161,6 +167,7 @@ static void load_drop(struct persist *p)
 {
     tracker_whitelist_load_abort(p->tracker);
     tracker_key_load_abort(p->tracker);
+    p->reclaiming = true;
     replay_clear(&p->replay);
 }
 
@@ -169,6 +176,7 @@ static void load_commit(struct persist *p)
     tracker_whitelist_load_commit(p->tracker);
     tracker_key_load_commit(p->tracker);
     replay_apply(&p->replay, p->tracker);
+    p->reclaiming = true;
     p->load_at_ms = uv_now(p->loop) + LOAD_GAP_MS;
     log_debug(LOG_TRACKER, "whitelist and keys loaded",
               KV_INT("whitelist", tracker_whitelist_count(p->tracker)),
@@ -428,6 +436,9 @@ static void persist_on_timer(uv_timer_t *timer)
     if (p->closing) {
         persist_finish(p);
         return;
+    }
+    if (p->reclaiming) {
+        p->reclaiming = tracker_reclaim(p->tracker);
     }
     if (p->load_wanted && !p->loading && now_ms >= p->load_at_ms) {
         load_begin(p);

@@ -24,6 +24,7 @@
 _Static_assert((int)TRACKER_VISITS_MAX == (int)SWARM_VISITS_MAX, "one batch is one batch");
 
 enum {
+    RECLAIM_AT_ONCE = 512,
     GONE_AT_ONCE = 4096, /* hashes a reload compares itself; the sweep does the rest */
 };
 
@@ -476,6 +477,11 @@ void tracker_key_load_commit(struct tracker *t)
 void tracker_key_load_abort(struct tracker *t)
 {
     access_load_keys_abort(t->access);
+}
+
+bool tracker_reclaim(struct tracker *t)
+{
+    return access_reclaim(t->access, RECLAIM_AT_ONCE);
 }
 
 size_t tracker_key_list(struct tracker *t, struct span after, struct access_key *out, size_t cap)

@@ -256,6 +256,70 @@ static void a_use_survives_a_replaced_key(void **state)
     }
 }
 
+/* A worker goes on with the entries of the snapshot it holds, while a load replaces them all. */
+static void a_use_beside_a_load_survives(void **state)
+{
+    struct fixture *f = *state;
+    struct access *a = f->access;
+    struct access_key rows[4];
+    struct access_key key = key_of("one");
+    put(a, "one");
+    const struct access_list *held = access_hold(a, f->slot[0]);
+    struct key_entry *one = access_find_key(a, held, SPAN("one"));
+    access_load_keys_begin(a);
+    access_load_key(a, &key);
+    access_mark_used(a, one, 100);
+    access_load_keys_commit(a);
+    assert_true(access_reclaim(a, SIZE_MAX));
+    assert_int_equal(access_take_used(a, rows, 4), 1);
+    access_mark_used(a, one, 200);
+    access_let_go(f->slot[0]);
+    assert_false(access_reclaim(a, SIZE_MAX));
+    assert_true(access_get_key(a, SPAN("one"), &key));
+    assert_int_equal(key.last_used_unix_s, 200);
+    assert_int_equal(access_take_used(a, rows, 4), 1);
+    assert_int_equal(rows[0].last_used_unix_s, 200);
+}
+
+/* Freeing a hundred thousand keys at once would stop others for milliseconds. */
+static void what_a_load_replaced_is_freed_in_slices(void **state)
+{
+    enum { N = 1000, BUDGET = 100 };
+    struct access *a = of(state);
+    for (int round = 0; round < 3; round++) {
+        access_load_keys_begin(a);
+        access_load_hashes_begin(a);
+        for (uint32_t i = 0; i < N; i++) {
+            struct access_key key = {.permanent = true};
+            struct infohash hash = hash_n(i);
+            (void)snprintf(key.key, sizeof key.key, "key%u", i);
+            access_load_key(a, &key);
+            access_load_hash(a, &hash);
+        }
+        if (round == 2) {
+            access_load_keys_abort(a);
+            access_load_hashes_abort(a);
+        } else {
+            access_load_keys_commit(a);
+            assert_int_equal(access_load_hashes_commit(a, NULL, 0), 0);
+        }
+        int calls = 1;
+        while (access_reclaim(a, BUDGET)) {
+            calls++;
+        }
+        assert_true(round == 0 ? calls == 1 : calls >= N / BUDGET);
+    }
+    assert_int_equal(access_key_count(a), N);
+    assert_int_equal(access_hash_count(a), N);
+    assert_true(access_remove_key(a, SPAN("key500")));
+    struct access_key rows[2];
+    assert_int_equal(access_list_keys(a, SPAN("key499"), rows, 2), 2);
+    assert_string_equal(rows[0].key, "key5");
+    assert_string_equal(rows[1].key, "key50");
+    assert_int_equal(access_list_keys(a, SPAN("key50"), rows, 1), 1);
+    assert_string_equal(rows[0].key, "key501");
+}
+
 static void a_used_key_may_be_removed(void **state)
 {
     struct access *a = of(state);
@@ -359,6 +423,8 @@ int main(void)
         ACCESS(keys_are_listed_in_order),
         ACCESS(uses_are_taken_once),
         ACCESS(a_use_survives_a_replaced_key),
+        ACCESS(a_use_beside_a_load_survives),
+        ACCESS(what_a_load_replaced_is_freed_in_slices),
         ACCESS(a_used_key_may_be_removed),
         ACCESS(an_id_never_means_another_key),
         ACCESS(a_held_snapshot_stays_as_it_was),

@@ -30,7 +30,7 @@ struct tracker {
     struct access_key keys[64], keys_new[64];
     size_t n_keys, n_keys_new;
     bool loading_white, loading_keys;
-    unsigned n_commits, n_aborts;
+    unsigned n_commits, n_aborts, n_reclaims;
     struct completed_count gathered[4096];
     size_t n_gathered;
     struct completed_count stored[4096];
@@ -168,6 +168,12 @@ void tracker_key_load_abort(struct tracker *t)
     t->loading_keys = false;
 }
 
+bool tracker_reclaim(struct tracker *t)
+{
+    t->n_reclaims++;
+    return t->n_reclaims % 3 != 0;
+}
+
 size_t tracker_key_take_used(struct tracker *t, struct access_key *out, size_t cap)
 {
     size_t n = t->n_used < cap ? t->n_used : cap;
@@ -267,7 +273,7 @@ static void run_close(struct running *r)
 struct wish {
     struct running *r;
     size_t n_white, n_keys;
-    unsigned n_commits;
+    unsigned n_commits, n_reclaims;
     size_t n_stored;
 };
 
@@ -276,7 +282,7 @@ static bool wish_is_true(void *ctx)
     const struct wish *w = ctx;
     const struct tracker *t = w->r->tracker;
     return t->white.n == w->n_white && t->n_keys == w->n_keys && t->n_commits >= w->n_commits &&
-           t->n_stored >= w->n_stored;
+           t->n_reclaims >= w->n_reclaims && t->n_stored >= w->n_stored;
 }
 
 static void wish(struct wish w, const char *name)
@@ -322,7 +328,8 @@ static void loads_at_start_and_follows(void **state)
                                  "FROM generate_series(1000, 1999) i");
     wish((struct wish){.r = &r, .n_white = 1009, .n_keys = 1, .n_commits = 2}, "a bulk change");
     (void)pg_fixture_sql(f->url, "TRUNCATE whitelist");
-    wish((struct wish){.r = &r, .n_keys = 1, .n_commits = 3}, "an emptied table");
+    wish((struct wish){.r = &r, .n_keys = 1, .n_commits = 3, .n_reclaims = 9},
+         "an emptied table, and what was replaced is freed");
     assert_int_equal(r.tracker->n_aborts, 0);
     run_close(&r);
 }
