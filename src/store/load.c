@@ -3,17 +3,19 @@
  * Happy path: a connection of its own → BEGIN (one snapshot) → COPY of each step in binary → rows are
  * parsed and handed over as they come → COMMIT → connection closed → done(0).
  *
- * Slices: rows are handed over for at most LOAD_SLICE_NS in one turn of the loop. When there are
- * more, reading stops and the timer goes on in the next turn, after everybody else had theirs.
+ * Slices: rows are handed over for at most LOAD_SLICE_NS. When there are more, reading stops, the
+ * processor is offered to other threads (a tracker's worker must not wait for a million rows), and
+ * the idle handle goes on in the next turn of the loop.
  *
  * Failures: connection refused or lost, an error of the server, a row that makes no sense, silence
  * for STORE_TIMEOUT_MS: connection closed, done with the first reason. load_cancel: ERR_CANCELED.
  *
- * At the end: connection and timer are closed, the store forgets the load, then done; if the store is closing
- * it is told.
+ * At the end: connection and handles are closed, the store forgets the load, then done; if the
+ * store is closing it is told.
  */
 #include "store/load.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,16 +26,17 @@
 
 #include "base/banned.h"
 
-enum { LOAD_SLICE_NS = 1000000 };
+enum { LOAD_SLICE_NS = 250000 };
 
 struct load {
     struct store *s;
     struct load_plan plan;
     struct pg_conn conn;
-    uv_timer_t timer; /* end of the silence that is allowed, or at once when sliced */
+    uv_timer_t timer; /* end of the silence that is allowed */
+    uv_idle_t idle;   /* active when sliced */
     size_t step;      /* 0: BEGIN, then those of the plan, then COMMIT */
     bool copying;
-    bool sliced; /* rows are left, the timer goes on with them */
+    bool sliced; /* rows are left, the next turn goes on with them */
     bool header_seen;
     bool finished;
     int status;
@@ -119,6 +122,11 @@ static void load_on_timer_closed(uv_handle_t *handle)
     load_part_closed(container_of(handle, struct load, timer));
 }
 
+static void load_on_idle_closed(uv_handle_t *handle)
+{
+    load_part_closed(container_of(handle, struct load, idle));
+}
+
 static void load_finish(struct load *l, int status, const struct err *e)
 {
     if (l->finished) {
@@ -129,8 +137,9 @@ static void load_finish(struct load *l, int status, const struct err *e)
     if (e != NULL) {
         l->error = *e;
     }
-    l->open_parts = 2;
+    l->open_parts = 3;
     pg_conn_close(&l->conn, load_on_conn_closed);
+    uv_close((uv_handle_t *)&l->idle, load_on_idle_closed);
     uv_close((uv_handle_t *)&l->timer, load_on_timer_closed);
 }
 
@@ -158,10 +167,13 @@ void load_cancel(struct load *l)
 static void load_on_timer(uv_timer_t *timer)
 {
     struct load *l = container_of(timer, struct load, timer);
-    if (!l->sliced) {
-        load_fail(l, ERR_UNAVAILABLE, "the database fell silent");
-        return;
-    }
+    load_fail(l, ERR_UNAVAILABLE, "the database fell silent");
+}
+
+static void load_on_idle(uv_idle_t *idle)
+{
+    struct load *l = container_of(idle, struct load, idle);
+    (void)uv_idle_stop(idle);
     l->sliced = false;
     pg_conn_pause(&l->conn, false);
     load_on_input(l);
@@ -203,8 +215,8 @@ static bool load_rows(struct load *l)
         if (n_rows % l->plan.rows_a_look == 0 && uv_hrtime() - start_ns > LOAD_SLICE_NS) {
             l->sliced = true;
             pg_conn_pause(&l->conn, true);
-            /* Not 0: libuv would run such a timer again in the same turn. */
-            (void)uv_timer_start(&l->timer, load_on_timer, 1, 0);
+            (void)uv_idle_start(&l->idle, load_on_idle);
+            (void)sched_yield();
             return false;
         }
     }
@@ -271,6 +283,7 @@ int load_start(struct store *s, const struct load_plan *plan)
     pg_conn_init(&l->conn, s->loop, &s->load_params, &events);
     l->conn.once = true;
     ASSERT(uv_timer_init(s->loop, &l->timer) == 0);
+    ASSERT(uv_idle_init(s->loop, &l->idle) == 0);
     s->loads[plan->kind] = l;
     pg_conn_start(&l->conn);
     return 0;

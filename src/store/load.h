@@ -1,6 +1,6 @@
 /* load.h: whole tables over a connection of their own, in one snapshot. Inside of this folder only.
  *
- * Slices   about a millisecond of rows in one turn of the loop.
+ * Slices   a quarter of a millisecond of rows, then others have their turn.
  * One      load of a kind at a time.
  */
 #ifndef STORE_LOAD_H
