@@ -12,7 +12,11 @@
 
 #include "base/banned.h"
 
-enum { TORRENT_ROWS = 512, ROWS = 64, KEY_ROWS = 32 };
+enum {
+    TORRENT_ROWS = 1536, /* at once, because each time a whole shard is looked at */
+    ROWS = 64,
+    KEY_ROWS = 32,
+};
 
 struct stream {
     struct tracker *tracker;
@@ -23,6 +27,8 @@ struct stream {
     uint64_t left;
     size_t at; /* picked: next hash; torrent: position among the peers */
     struct torrent_cursor cursor;
+    struct torrent_row *rows; /* of torrents: TORRENT_ROWS */
+    size_t n_rows, next_row;
     struct torrent_row torrent;
     struct peer_filter filter;
     struct infohash last_hash;
@@ -44,6 +50,7 @@ static struct stream *stream_new(const struct call *c, enum torrust_form form)
 static void stream_release(void *ctx)
 {
     struct stream *s = ctx;
+    free(s->rows);
     free(s->picked);
     free(s);
 }
@@ -82,16 +89,17 @@ static size_t cap_of(const struct stream *s, size_t rows)
 static bool produce_torrents(void *ctx, struct buf *out)
 {
     struct stream *s = ctx;
-    struct torrent_row rows[TORRENT_ROWS];
     begin(s, out);
-    size_t cap = cap_of(s, TORRENT_ROWS);
-    size_t n = cap == 0 ? 0 : tracker_list(s->tracker, &s->cursor, rows, cap);
-    for (size_t i = 0; i < n; i++) {
-        separate(s, out);
-        torrust_add_torrent(out, s->form, &rows[i]);
+    if (s->next_row == s->n_rows && s->left > 0) {
+        s->n_rows = tracker_list(s->tracker, &s->cursor, s->rows, cap_of(s, TORRENT_ROWS));
+        s->next_row = 0;
+        s->left -= s->n_rows;
     }
-    s->left -= n;
-    return end(out, s->left > 0 && !s->cursor.done);
+    for (size_t i = 0; i < ROWS && s->next_row < s->n_rows; i++, s->next_row++) {
+        separate(s, out);
+        torrust_add_torrent(out, s->form, &s->rows[s->next_row]);
+    }
+    return end(out, s->next_row < s->n_rows || (s->left > 0 && !s->cursor.done));
 }
 
 void torrust_stream_torrents(struct call *c, enum torrust_form form, const struct page *page)
@@ -99,6 +107,7 @@ void torrust_stream_torrents(struct call *c, enum torrust_form form, const struc
     struct stream *s = stream_new(c, form);
     s->cursor.skip = page->offset;
     s->left = page->limit;
+    s->rows = mem_array(TORRENT_ROWS, sizeof *s->rows);
     http_stream(c->x, JSON_TYPE, produce_torrents, stream_release, s);
 }
 

@@ -92,35 +92,38 @@ static bool smallest_settle(struct smallest *b)
     return b->full;
 }
 
-static void smallest_add(struct smallest *b, const struct swarm *m)
+static void smallest_add(struct smallest *b, const struct torrent_row *row)
 {
-    if (b->full && memcmp(&m->info_hash, &b->rows[b->keep - 1], sizeof m->info_hash) > 0) {
+    if (b->full && compare_rows(row, &b->rows[b->keep - 1]) > 0) {
         return;
     }
     if (b->n == b->keep * 2) {
         smallest_settle(b);
     }
-    b->rows[b->n++] = (struct torrent_row){m->info_hash, swarm_counts_of(m)};
+    b->rows[b->n++] = *row;
 }
 
-/* Returns the swarms that were looked at. */
+/* Returns the swarms that were looked at. They are copied under the lock, and sorted outside. */
 static size_t collect(struct shard *sh, const struct infohash *after, struct smallest *b)
 {
+    struct torrent_row rows[SWARMS_A_LOCK];
     size_t looked = 0;
-    shard_lock(sh);
-    uint32_t at = sh->array.n;
+    uint32_t at = UINT32_MAX;
     while (at > 0) {
+        size_t n = 0;
+        shard_lock(sh);
+        at = at < sh->array.n ? at : sh->array.n;
         for (int i = 0; i < SWARMS_A_LOCK && at > 0; i++, looked++) {
             const struct swarm *m = swarm_array_at(&sh->array, --at);
             if (after == NULL || memcmp(&m->info_hash, after, sizeof *after) > 0) {
-                smallest_add(b, m);
+                rows[n++] = (struct torrent_row){m->info_hash, swarm_counts_of(m)};
             }
         }
         shard_unlock(sh);
-        shard_lock(sh);
-        at = at < sh->array.n ? at : sh->array.n;
+        for (size_t i = 0; i < n; i++) {
+            smallest_add(b, &rows[i]);
+        }
     }
-    shard_unlock(sh);
     return looked;
 }
 
@@ -177,6 +180,9 @@ size_t swarm_view_list(struct swarms *s, struct torrent_cursor *cursor, struct t
     size_t n = 0;
     size_t looked = 0;
     while (!cursor->done && n < cap && looked < SWARMS_A_CALL) {
+        if (n > 0 && shard_count(&s->shard[cursor->shard]) > cap - n) {
+            break; /* to look at all of them for a part is what the next call does better */
+        }
         n += list_shard(s, cursor, rows + n, cap - n, &looked);
     }
     return n;

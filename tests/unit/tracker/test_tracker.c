@@ -56,6 +56,31 @@ static void torrents_are_listed_in_order(void **state)
     tracker_free(t);
 }
 
+/* A call that has no room for all torrents of the next shard leaves it to the next call: else that
+ * shard would be looked at twice. */
+static void calls_end_with_shards(void **state)
+{
+    enum { N = 40 };
+    struct tracker *t = tracker_new(&public_cfg, 1, at_s(1000));
+    struct torrent_cursor cursor = {.skip = 0};
+    struct torrent_row rows[N + N / 2];
+    size_t n_calls = 0;
+    (void)state;
+    for (uint32_t i = 0; i < N * 2; i++) {
+        struct infohash hash = {{i % 2 == 0 ? 0 : 0xff}};
+        memcpy(hash.b + 10, &i, sizeof i);
+        struct announce_req req = req_n(&hash, i, 5);
+        ask(t, 0, at_s(1000), &req, &a);
+    }
+    while (!cursor.done) {
+        size_t n = tracker_list(t, &cursor, rows, N + N / 2);
+        assert_true(n == 0 || n == N);
+        n_calls += n > 0;
+    }
+    assert_int_equal(n_calls, 2);
+    tracker_free(t);
+}
+
 /* All torrents in one shard, so that pages begin in the middle of it, and some go meanwhile. */
 static void what_stays_is_listed_while_others_go(void **state)
 {
@@ -382,6 +407,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(torrents_are_listed_in_order),
+        cmocka_unit_test(calls_end_with_shards),
         cmocka_unit_test(what_stays_is_listed_while_others_go),
         cmocka_unit_test(peers_show_everything),
         cmocka_unit_test(peers_are_found_over_all_torrents),
