@@ -17,6 +17,7 @@ import urllib.request
 
 START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 20
+TOKEN = "a-token-of-the-benchmark"
 
 
 class BenchError(Exception):
@@ -109,11 +110,17 @@ class Rookery(Server):
     name = "rookery"
     title = "Rookery"
 
-    def __init__(self, cpu, folder, binary, workers=1, name="rookery"):
+    def __init__(
+        self, cpu, folder, binary, workers=1, name="rookery", mode="public", database_url=""
+    ):
         self.name = name
         super().__init__(cpu, folder)
         self.binary = binary
         self.workers = workers
+        self.mode = mode
+        self.database_url = database_url
+        self.api = None  # address and port
+        self.start_s = None  # from the start of the process to the ready file
 
     def start(self):
         # The embedded PostgreSQL runs as another user when this one is root: let it pass.
@@ -124,14 +131,15 @@ class Rookery(Server):
         config.write_text(
             f'data_dir: "{self.folder}/data"\n'
             "log:\n  level: error\n"
-            "tracker:\n"
-            "  mode: public\n"
+            f'database:\n  url: "{self.database_url}"\n'
+            f"tracker:\n  mode: {self.mode}\n"
             '  udp: ["127.0.0.1:0"]\n'
             '  http: ["127.0.0.1:0"]\n'
             f"  workers: {self.workers}\n"
-            'api:\n  listen: ["127.0.0.1:0"]\n'
+            f'api:\n  listen: ["127.0.0.1:0"]\n  tokens:\n    admin: "{TOKEN}"\n'
             "client:\n  enabled: false\n"
         )
+        began = time.monotonic()
         with log.open("w") as output:
             process = self.spawn(
                 [self.binary, "serve", "--config", config, "--ready-file", ready_file],
@@ -139,9 +147,29 @@ class Rookery(Server):
                 stderr=subprocess.STDOUT,
             )
         self.wait_for(ready_file.exists, process, log)
+        self.start_s = time.monotonic() - began
         ready = json.loads(ready_file.read_text())
         self.udp = Target(ready["tracker_udp"][0], ready["pid"])
         self.http = Target(ready["tracker_http"][0], ready["pid"])
+        self.api = ready["api"][0]
+
+    def call(self, path):
+        """The body of an answer of the API, which must be 200."""
+        request = urllib.request.Request(
+            f"http://{self.api}{path}", headers={"Authorization": f"Bearer {TOKEN}"}
+        )
+        with urllib.request.urlopen(request, timeout=START_TIMEOUT_S) as answer:
+            return answer.read().decode()
+
+    def metrics(self, name):
+        """The values of one metric, one for each set of labels."""
+        lines = self.call("/metrics").splitlines()
+        return [float(line.split()[-1]) for line in lines if line.split("{")[0].split()[0] == name]
+
+    def memory_bytes(self, field):
+        """VmRSS, or VmHWM: the most there ever was."""
+        lines = pathlib.Path(f"/proc/{self.udp.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(field + ":")) * 1024
 
     def worker_threads(self):
         """Thread ids of the tracker's workers, in order."""

@@ -96,6 +96,11 @@ class Cluster:
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.directory)
 
+    @property
+    def pid(self):
+        """Of the postmaster."""
+        return self._process.pid
+
     def url(self, database):
         return f"host={self.directory} user=postgres dbname={database}"
 
