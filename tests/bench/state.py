@@ -337,7 +337,8 @@ class Bench:
 
     def list_lines(self, name, rounds):
         last = rounds[-1]
-        yield f"{name}: s", median([s for one in rounds for s in one["seconds"]] or [0])
+        seconds = [s for one in rounds for s in one["seconds"]]
+        yield f"{name}: s", median(seconds) if seconds else "none was whole in a round"
         yield (f"{name}: sent in a round, MB; resident before and after, MiB",
                f"{last['length'] / 1e6:.0f}; {last['filled'] / MIB:.0f}, "
                f"{last['resident'] / MIB:.0f}")
