@@ -203,6 +203,37 @@ static void add_socketio(struct metrics_out *o, const struct sio_http_stats *s)
               "Packets that a client had not taken when its session ended.", s->engine.dropped);
 }
 
+static void add_gaps(struct metrics_out *o, const struct gap_totals *gaps)
+{
+    uint64_t sum = 0;
+    char value[40];
+    char bound[24];
+    struct metric_labels labels = {{{"le", bound}}};
+    for (unsigned i = 0; i < STATS_GAP_BUCKETS; i++) {
+        sum += gaps->buckets[i];
+        if (i + 1 < STATS_GAP_BUCKETS) {
+            (void)snprintf(bound, sizeof bound, "%.9g", (double)stats_gap_bound_us(i) / 1e6);
+        } else {
+            (void)snprintf(bound, sizeof bound, "+Inf");
+        }
+        (void)snprintf(value, sizeof value, "%" PRIu64, sum);
+        metric_part(o, "bucket", &labels, value);
+    }
+    metric_part(o, "count", &none, value);
+    (void)snprintf(value, sizeof value, "%.6f", (double)gaps->sum_us / 1e6);
+    metric_part(o, "sum", &none, value);
+}
+
+static void add_turns(struct metrics_out *o, const struct stats_totals *stats)
+{
+    metric_head(o, "rookery_loop_gap_seconds", "histogram",
+                "Turns of the tracker workers' loops by how long they kept the sockets waiting.");
+    add_gaps(o, &stats->gaps);
+    metric_head(o, "rookery_loop_work_seconds", "histogram",
+                "The same turns by how long the worker had a processor in them.");
+    add_gaps(o, &stats->own_gaps);
+}
+
 static void add_loop_gaps(struct metrics_out *o, const uint64_t *gaps_us, size_t n)
 {
     char number[24];
@@ -243,6 +274,7 @@ void metrics_render(struct buf *out, bool json, const struct metrics *m)
     add_api(&o, &m->http, &m->auth);
     add_socketio(&o, &m->socketio);
     add_loop_gaps(&o, m->loop_gaps_us, m->n_workers);
+    add_turns(&o, &m->stats);
     add_process(&o, m);
     metrics_end(&o);
 }

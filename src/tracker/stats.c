@@ -4,7 +4,7 @@
 
 #include "base/banned.h"
 
-enum { FIRST_BUCKET_NS = 250 };
+enum { FIRST_BUCKET_NS = 250, FIRST_GAP_US = 125 };
 
 static void bump(_Atomic uint64_t *v, uint64_t n)
 {
@@ -27,8 +27,26 @@ static uint64_t read(const _Atomic uint64_t *v)
     return atomic_load_explicit(v, memory_order_relaxed);
 }
 
-void stats_loop_gap(struct stats_block *s, uint64_t us)
+uint64_t stats_gap_bound_us(unsigned bucket)
 {
+    uint64_t whole_us = (uint64_t)FIRST_GAP_US << (bucket / 2);
+    return bucket % 2 == 0 ? whole_us : whole_us + whole_us / 2;
+}
+
+static void add_gap(struct gap_histogram *h, uint64_t us)
+{
+    unsigned i = 0;
+    while (i < STATS_GAP_BUCKETS - 1 && us > stats_gap_bound_us(i)) {
+        i++;
+    }
+    bump(&h->buckets[i], 1);
+    bump(&h->sum_us, us);
+}
+
+void stats_loop_gap(struct stats_block *s, uint64_t us, uint64_t own_us)
+{
+    add_gap(&s->gaps, us);
+    add_gap(&s->own_gaps, own_us);
     if (us > read(&s->loop_gap_us[0])) {
         atomic_store_explicit(&s->loop_gap_us[0], us, memory_order_relaxed);
     }
@@ -47,6 +65,14 @@ uint64_t stats_loop_gap_max_us(const struct stats_block *s)
     return now_us > before_us ? now_us : before_us;
 }
 
+static void sum_gaps(struct gap_totals *out, const struct gap_histogram *h)
+{
+    for (size_t i = 0; i < STATS_GAP_BUCKETS; i++) {
+        out->buckets[i] += read(&h->buckets[i]);
+    }
+    out->sum_us += read(&h->sum_us);
+}
+
 void stats_sum(struct stats_totals *out, const struct stats_block *s)
 {
     for (size_t i = 0; i < TRACKER_COUNTER_COUNT; i++) {
@@ -60,6 +86,8 @@ void stats_sum(struct stats_totals *out, const struct stats_block *s)
         }
         out->timed[i].sum_ns += read(&s->timed[i].sum_ns);
     }
+    sum_gaps(&out->gaps, &s->gaps);
+    sum_gaps(&out->own_gaps, &s->own_gaps);
 }
 
 const char *stats_name(enum tracker_counter counter)

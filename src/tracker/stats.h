@@ -68,7 +68,8 @@ enum tracker_timed {
 
 enum {
     STATS_SAMPLE_EVERY = 64,
-    STATS_BUCKETS = 16, /* bucket i: up to 250 ns * 2^i; the last has no upper bound */
+    STATS_BUCKETS = 16,     /* bucket i: up to 250 ns * 2^i; the last has no upper bound */
+    STATS_GAP_BUCKETS = 20, /* two to a doubling, see stats_gap_bound_us; the last has none */
 };
 
 struct histogram {
@@ -76,11 +77,18 @@ struct histogram {
     _Atomic uint64_t sum_ns;
 };
 
+struct gap_histogram {
+    _Atomic uint64_t buckets[STATS_GAP_BUCKETS];
+    _Atomic uint64_t sum_us;
+};
+
 struct stats_block {
     _Alignas(64) _Atomic uint64_t counters[TRACKER_COUNTER_COUNT];
     struct histogram timed[TIMED_COUNT];
     /* The longest turn of the worker's loop: since the window began, and in the one before. */
     _Atomic uint64_t loop_gap_us[2];
+    struct gap_histogram gaps;     /* all turns */
+    struct gap_histogram own_gaps; /* what of each the worker had the processor for */
 };
 
 /* Plain numbers, added up over all workers. */
@@ -91,6 +99,10 @@ struct stats_totals {
         uint64_t sum_ns;
         uint64_t count;
     } timed[TIMED_COUNT];
+    struct gap_totals {
+        uint64_t buckets[STATS_GAP_BUCKETS];
+        uint64_t sum_us;
+    } gaps, own_gaps;
 };
 
 /* By the block's own worker only: a relaxed load and store, no locked instruction. */
@@ -107,11 +119,14 @@ static inline void stats_count(struct stats_block *s, enum tracker_counter count
 
 void stats_time(struct stats_block *s, enum tracker_timed what, uint64_t ns);
 
-/* A turn of the loop took so long without a look at the sockets. By the block's own worker. */
-void stats_loop_gap(struct stats_block *s, uint64_t us);
+/* A turn of the loop took so long without a look at the sockets, and had the processor for own_us
+ * of it. By the block's own worker. */
+void stats_loop_gap(struct stats_block *s, uint64_t us, uint64_t own_us);
 /* Begins a new window, so that a long gap is forgotten after two. By the block's own worker. */
 void stats_loop_gap_window(struct stats_block *s);
 uint64_t stats_loop_gap_max_us(const struct stats_block *s);
+/* The upper bound of a bucket of gaps: 125, 187, 250, 375, 500, 750, 1000, 1500 ... */
+uint64_t stats_gap_bound_us(unsigned bucket);
 
 /* Adds s to out, which the caller zeroed before the first. */
 void stats_sum(struct stats_totals *out, const struct stats_block *s);

@@ -25,6 +25,7 @@
 #include "base/mem.h"
 #include "net/udp.h"
 #include "net/uv_err.h"
+#include "tracker/loop_watch.h"
 #include "tracker/udp_front.h"
 #include "tracker/worker_clock.h"
 
@@ -51,8 +52,7 @@ struct worker {
     uv_async_t stop;
     uv_timer_t timer;
     uv_prepare_t before_poll;
-    uint64_t polled_ns; /* clock when the loop was about to poll last; 0: never */
-    uint64_t waited_ns; /* in all polls, as of then */
+    struct loop_watch watch;
     uint64_t next_window_ms;
     uint64_t next_round_ms; /* worker 0: when the next sweep round begins */
     struct udp_front *udp_front;
@@ -113,19 +113,14 @@ static void on_timer(uv_timer_t *timer)
     ASSERT(uv_timer_start(timer, on_timer, next_ms, 0) == 0);
 }
 
-/* What a turn took, from poll to poll, less what the poll itself waited. */
 static void on_before_poll(uv_prepare_t *prepare)
 {
     struct worker *w = container_of(prepare, struct worker, before_poll);
-    uint64_t now_ns = worker_clock_ns();
-    uint64_t waited_ns = uv_metrics_idle_time(&w->loop);
-    uint64_t turn_ns = now_ns - w->polled_ns;
-    uint64_t of_it_ns = waited_ns - w->waited_ns;
-    if (w->polled_ns != 0 && turn_ns > of_it_ns) {
-        stats_loop_gap(w->stats, (turn_ns - of_it_ns) / 1000);
+    struct loop_turn turn;
+    if (loop_watch_look(&w->watch, worker_clock_ns(), uv_metrics_idle_time(&w->loop),
+                        worker_clock_used_ns, &turn)) {
+        stats_loop_gap(w->stats, turn.whole_us, turn.own_us);
     }
-    w->polled_ns = now_ns;
-    w->waited_ns = waited_ns;
 }
 
 /* ---- stopping ---------------------------------------------------------------------------- */

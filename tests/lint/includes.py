@@ -21,7 +21,7 @@ FOLDERS = {
 
 # The cores: files of these names, and parts of them such as swarm_table.
 CORES = {
-    "tracker": {"access", "connid", "policy", "stats", "swarm", "tracker"},
+    "tracker": {"access", "connid", "loop_watch", "policy", "stats", "swarm", "tracker"},
     "client": {"announce", "announcer", "candidates", "choker", "data_buf", "disk_job", "engine",
                "layout", "metadata", "peer", "pex", "picker", "pieces", "rate", "requests",
                "resume", "scraper", "sendq", "torrent"},

@@ -215,6 +215,11 @@ static void test_metrics_show_every_counter(void **state)
     m.stats.timed[TIMED_UDP_ANNOUNCE].buckets[1] = 4;
     m.stats.timed[TIMED_UDP_ANNOUNCE].buckets[STATS_BUCKETS - 1] = 1;
     m.stats.timed[TIMED_UDP_ANNOUNCE].sum_ns = 1500;
+    m.stats.gaps.buckets[0] = 5;
+    m.stats.gaps.buckets[8] = 2;
+    m.stats.gaps.buckets[STATS_GAP_BUCKETS - 1] = 1;
+    m.stats.gaps.sum_us = 2500;
+    m.stats.own_gaps.buckets[1] = 8;
     buf_init(&b, METRICS_MAX);
     metrics_render(&b, false, &m);
     assert_false(b.bad);
@@ -242,6 +247,14 @@ static void test_metrics_show_every_counter(void **state)
     assert_non_null(strstr(text, line));
     assert_non_null(strstr(text, "\nrookery_loop_gap_max_seconds{worker=\"0\"} 0.001500\n"));
     assert_non_null(strstr(text, "\nrookery_loop_gap_max_seconds{worker=\"1\"} 0.000250\n"));
+    assert_non_null(strstr(text, "\nrookery_loop_gap_seconds_bucket{le=\"0.000125\"} 5\n"));
+    assert_non_null(strstr(text, "\nrookery_loop_gap_seconds_bucket{le=\"0.0015\"} 5\n"));
+    assert_non_null(strstr(text, "\nrookery_loop_gap_seconds_bucket{le=\"0.002\"} 7\n"));
+    assert_non_null(strstr(text, "\nrookery_loop_gap_seconds_bucket{le=\"+Inf\"} 8\n"));
+    assert_non_null(strstr(text, "\nrookery_loop_gap_seconds_count 8\n"));
+    assert_non_null(strstr(text, "\nrookery_loop_gap_seconds_sum 0.002500\n"));
+    assert_non_null(strstr(text, "\nrookery_loop_work_seconds_bucket{le=\"0.000125\"} 0\n"));
+    assert_non_null(strstr(text, "\nrookery_loop_work_seconds_count 8\n"));
     /* Every sample's metric was announced before. */
     char type[128];
     for (const char *at = text; *at != '\0'; at = strchr(at, '\n') + 1) {

@@ -71,17 +71,43 @@ static void a_gap_is_remembered_for_two_windows(void **state)
     (void)state;
     struct stats_block *s = block_new();
     assert_int_equal(stats_loop_gap_max_us(s), 0);
-    stats_loop_gap(s, 700);
-    stats_loop_gap(s, 300);
+    stats_loop_gap(s, 700, 700);
+    stats_loop_gap(s, 300, 300);
     assert_int_equal(stats_loop_gap_max_us(s), 700);
     stats_loop_gap_window(s);
-    stats_loop_gap(s, 200);
+    stats_loop_gap(s, 200, 200);
     assert_int_equal(stats_loop_gap_max_us(s), 700);
     stats_loop_gap_window(s);
     assert_int_equal(stats_loop_gap_max_us(s), 200);
     stats_loop_gap_window(s);
     assert_int_equal(stats_loop_gap_max_us(s), 0);
     free(s);
+}
+
+static void every_gap_is_counted_in_its_bucket(void **state)
+{
+    static const struct {
+        uint64_t us;
+        unsigned bucket;
+    } rows[] = {
+        {0, 0},    {125, 0},  {126, 1},  {187, 1},    {188, 2},    {250, 2},
+        {1500, 7}, {1501, 8}, {2000, 8}, {96000, 19}, {64000, 18}, {UINT32_MAX, 19},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct stats_block *s = block_new();
+        struct stats_totals totals = {.counters = {0}};
+        stats_loop_gap(s, rows[i].us, 100);
+        stats_loop_gap_window(s); /* forgets the longest, not the counts */
+        stats_sum(&totals, s);
+        stats_sum(&totals, s);
+        assert_int_equal(totals.gaps.buckets[rows[i].bucket], 2);
+        assert_int_equal(totals.gaps.sum_us, 2 * rows[i].us);
+        assert_int_equal(totals.own_gaps.buckets[0], 2);
+        assert_int_equal(totals.own_gaps.sum_us, 200);
+        free(s);
+    }
+    assert_int_equal(stats_gap_bound_us(8), 2000);
 }
 
 static void every_counter_has_a_name_and_a_help(void **state)
@@ -100,6 +126,7 @@ int main(void)
         cmocka_unit_test(blocks_add_up),
         cmocka_unit_test(a_time_falls_into_its_bucket),
         cmocka_unit_test(a_gap_is_remembered_for_two_windows),
+        cmocka_unit_test(every_gap_is_counted_in_its_bucket),
         cmocka_unit_test(every_counter_has_a_name_and_a_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
