@@ -2,7 +2,7 @@
  *
  * Happy path
  *   udp_open       buffers, message headers, poll handle; reading starts
- *   on_readable    recvmmsg -> on_batch -> sendmmsg, up to UDP_TURN_BATCHES times
+ *   on_readable    recvmmsg -> on_batch -> sendmmsg
  *   udp_close      poll handle closed; on_poll_closed closes the descriptor, tells the owner, frees
  *
  * Failures
@@ -154,16 +154,10 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     if (status < 0) {
         return;
     }
-    for (int turn = 0; turn < UDP_TURN_BATCHES && !s->closing; turn++) {
-        int n = receive(s);
-        if (n <= 0) {
-            return;
-        }
+    int n = receive(s);
+    if (n > 0) {
         s->on_batch(s->ctx, s->datagrams, (size_t)n);
         send_answers(s, (size_t)n);
-        if (n < UDP_BATCH) {
-            return;
-        }
     }
 }
 

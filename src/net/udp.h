@@ -1,8 +1,8 @@
 /* udp.h: a UDP socket read and written in batches (recvmmsg and sendmmsg through uv_poll).
  *
  * Turn      readable -> recvmmsg of up to UDP_BATCH datagrams -> on_batch once -> answers that the
- *           callback put into the batch leave with one sendmmsg -> again, at most UDP_TURN_BATCHES
- *           times a turn, so that other sockets of the loop get theirs.
+ *           callback put into the batch leave with one sendmmsg. No more than that: a turn of the
+ *           loop is then short, and a look at all its sockets costs little beside a batch.
  * Memory    everything is allocated by udp_open; nothing on the way of a datagram.
  * Source    an answer leaves from the address that its datagram was sent to, on wildcards too.
  * Full      an answer that the kernel does not take (EAGAIN and the like) is dropped and counted.
@@ -23,7 +23,6 @@
 
 enum {
     UDP_BATCH = 64,
-    UDP_TURN_BATCHES = 4,
     UDP_RECV_LEN = 2048, /* a longer datagram arrives cut, with truncated set */
     UDP_SEND_LEN = 1280,
 };
