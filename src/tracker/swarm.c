@@ -23,7 +23,7 @@
 enum {
     SWEEP_PEERS = 128,    /* one step looks at so many peers */
     SWEEP_SWARM_COST = 4, /* a swarm costs as much as so many peers */
-    SETTLE_COST = 16,     /* and so does a block that is perhaps to be moved */
+    BLOCK_COST = 16,      /* and so does a block that is freed or perhaps moved */
 };
 
 struct swarms *swarms_new(const struct swarms_cfg *cfg)
@@ -44,10 +44,19 @@ struct swarms *swarms_new(const struct swarms_cfg *cfg)
     return s;
 }
 
+static void free_taken(struct swarm_memory *memory, struct swarm *taken)
+{
+    uint32_t all = UINT32_MAX;
+    ASSERT(swarm_array_free(memory, taken, &all));
+}
+
 void swarms_free(struct swarms *s)
 {
     if (s == NULL) {
         return;
+    }
+    if (s->sweep.gone_memory != NULL) {
+        free_taken(s->sweep.gone_memory, &s->sweep.gone);
     }
     for (size_t i = 0; i < SWARM_SHARDS; i++) {
         struct shard *sh = &s->shard[i];
@@ -183,8 +192,9 @@ static uint32_t shard_create(struct swarms *s, struct shard *sh, const struct in
     return at;
 }
 
-/* Removes the swarm with whatever peers it still has; returns how many they were. */
-static size_t shard_drop(struct swarms *s, struct shard *sh, uint32_t at)
+/* Takes the swarm out with whatever peers it still has, so that they can be freed without the lock
+ * or step by step; returns how many they were. */
+static size_t shard_take(struct swarms *s, struct shard *sh, uint32_t at, struct swarm *out)
 {
     const struct swarm m = *swarm_array_at(&sh->array, at);
     uint32_t last = sh->array.n - 1;
@@ -196,7 +206,7 @@ static size_t shard_drop(struct swarms *s, struct shard *sh, uint32_t at)
     if (at != last) {
         swarm_table_move(&sh->index, swarm_hash_at(&sh->array, last), last, at);
     }
-    swarm_array_remove(&sh->array, at);
+    *out = swarm_array_take(&sh->array, at);
     sh->completed -= m.completed;
     if (m.completed > 0) {
         rest(s, sh, &m.info_hash, m.completed);
@@ -211,7 +221,9 @@ static bool shard_remove_peer(struct swarms *s, struct shard *sh, uint32_t at, b
 {
     struct swarm *m = swarm_array_at(&sh->array, at);
     if (m->family[0].n + m->family[1].n == 1) {
-        shard_drop(s, sh, at);
+        struct swarm last;
+        (void)shard_take(s, sh, at, &last);
+        free_taken(sh->array.memory, &last);
         return true;
     }
     sh->seeders -= i < m->family[v6].n_seeders;
@@ -496,13 +508,15 @@ void swarms_announce(struct swarms *s, struct swarm_visit *visits, size_t n, str
 size_t swarms_forget(struct swarms *s, const struct infohash *hash)
 {
     struct shard *sh = shard_of(s, hash);
+    struct swarm gone = {.completed = 0};
     size_t n = 0;
     shard_lock(sh);
     uint32_t at = shard_find(sh, hash, hash_infohash(&s->cfg.seed, hash));
     if (at != SWARM_TABLE_NONE) {
-        n = shard_drop(s, sh, at);
+        n = shard_take(s, sh, at, &gone);
     }
     shard_unlock(sh);
+    free_taken(sh->array.memory, &gone);
     return n;
 }
 
@@ -555,6 +569,19 @@ static bool sweep_swarm(struct swarms *s, struct shard *sh, uint32_t at, uint32_
     return true;
 }
 
+/* Frees what the swarm has that was taken out last. Returns false when the budget ended. */
+static bool free_gone(struct sweep *w, int *budget)
+{
+    if (w->gone_memory != NULL) {
+        uint32_t n = *budget > 0 ? (uint32_t)*budget / BLOCK_COST : 0;
+        uint32_t before = n;
+        bool done = swarm_array_free(w->gone_memory, &w->gone, &n);
+        *budget -= (int)(before - n) * BLOCK_COST;
+        w->gone_memory = done ? NULL : w->gone_memory;
+    }
+    return w->gone_memory == NULL;
+}
+
 /* Goes through the shard. Returns false when the budget ended. */
 static bool sweep_shard(struct swarms *s, struct shard *sh, const struct sweep_rule *rule,
                         int *budget, struct swarms_swept *out)
@@ -567,11 +594,12 @@ static bool sweep_shard(struct swarms *s, struct shard *sh, const struct sweep_r
     for (; w->swarm > 0; w->swarm--, *budget -= SWEEP_SWARM_COST) {
         uint32_t at = w->swarm - 1;
         const struct swarm *m = swarm_array_at(&sh->array, at);
-        if (*budget <= 0) {
+        if (*budget <= 0 || !free_gone(w, budget)) {
             return false;
         }
         if (rule->keep != NULL && !rule->keep(rule->ctx, &m->info_hash)) {
-            out->forgotten += shard_drop(s, sh, at);
+            out->forgotten += shard_take(s, sh, at, &w->gone);
+            w->gone_memory = sh->array.memory;
         } else if (m->oldest_s < rule->cutoff_s &&
                    !sweep_swarm(s, sh, at, rule->cutoff_s, budget, out)) {
             return false;
@@ -589,7 +617,7 @@ static bool settle_shard(struct sweep *w, struct shard *sh, int *budget)
     for (; w->swarm > 0; w->swarm--, w->unit = UINT32_MAX) {
         uint32_t at = w->swarm - 1;
         w->unit = min_u32(w->unit, swarm_array_units(array, at));
-        for (; w->unit > 0; w->unit--, *budget -= SETTLE_COST) {
+        for (; w->unit > 0; w->unit--, *budget -= BLOCK_COST) {
             if (*budget <= 0) {
                 return false;
             }
@@ -607,6 +635,9 @@ bool swarms_sweep(struct swarms *s, uint32_t cutoff_s, swarms_keep keep, void *c
     struct shard *sh = &s->shard[w->shard];
     struct sweep_rule rule = {cutoff_s, keep, ctx};
     int budget = SWEEP_PEERS;
+    if (!free_gone(w, &budget)) {
+        return false;
+    }
     shard_lock(sh);
     bool done = w->settling || sweep_shard(s, sh, &rule, &budget, out);
     if (done && !w->settling) {

@@ -130,12 +130,6 @@ static void make_chunks(struct swarm_array *a, struct peers *f, bool v6)
     }
 }
 
-static void chunks_release(struct swarm_array *a, struct peers_chunks *c)
-{
-    swarm_table_release(&c->index);
-    swarm_memory_give_space(a->memory, c, c->len);
-}
-
 /* The first chunk becomes the one block. */
 static void unmake_chunks(struct swarm_array *a, struct peers *f)
 {
@@ -143,7 +137,8 @@ static void unmake_chunks(struct swarm_array *a, struct peers *f)
     ASSERT(c->n == 1);
     f->p = c->chunk[0];
     f->cap = c->last_cap & 0xff;
-    chunks_release(a, c);
+    swarm_table_release(&c->index);
+    swarm_memory_give_space(a->memory, c, c->len);
 }
 
 /* The last chunk will have n peers, of which n_now are there; without peers it goes. */
@@ -220,18 +215,30 @@ static void shrink(struct swarm_array *a, struct peers *f, bool v6)
     }
 }
 
-static void peers_free(struct swarm_array *a, struct peers *f, bool v6)
+/* Frees up to *n blocks and the like; true when the family has none any more. */
+static bool peers_free(struct swarm_memory *memory, struct peers *f, bool v6, uint32_t *n)
 {
-    if (!is_chunked(f)) {
-        (void)block_resized(a, v6, f->p, f->cap, 0, 0);
-        return;
+    if (f->cap == 0) {
+        return true;
     }
-    struct peers_chunks *c = f->p;
-    for (uint32_t i = 0; i < c->n; i++) {
-        uint32_t cap = i == c->n - 1 ? c->last_cap : PEERS_CHUNK;
-        swarm_memory_give(a->memory, swarm_memory_class(v6, cap), c->chunk[i]);
+    struct peers_chunks *c = is_chunked(f) ? f->p : NULL;
+    for (; *n > 0; --*n) {
+        if (c == NULL) {
+            swarm_memory_give(memory, swarm_memory_class(v6, f->cap), f->p);
+            f->cap = 0;
+            return true;
+        }
+        if (c->n > 0) {
+            unsigned class_at = swarm_memory_class(v6, c->last_cap);
+            swarm_memory_give(memory, class_at, c->chunk[--c->n]);
+            c->last_cap = PEERS_CHUNK;
+        } else if (swarm_table_release_part(&c->index)) {
+            swarm_memory_give_space(memory, c, c->len);
+            f->cap = 0;
+            return true;
+        }
     }
-    chunks_release(a, c);
+    return false;
 }
 
 /* ---- peers --------------------------------------------------------------------------------- */
@@ -551,7 +558,9 @@ void swarm_array_init(struct swarm_array *a, struct swarm_memory *memory,
 void swarm_array_release(struct swarm_array *a)
 {
     while (a->n > 0) {
-        swarm_array_remove(a, a->n - 1);
+        struct swarm last = swarm_array_take(a, a->n - 1);
+        uint32_t all = UINT32_MAX;
+        ASSERT(swarm_array_free(a->memory, &last, &all));
     }
 }
 
@@ -570,13 +579,17 @@ struct swarm *swarm_array_add(struct swarm_array *a, const struct infohash *info
     return s;
 }
 
-void swarm_array_remove(struct swarm_array *a, uint32_t at)
+bool swarm_array_free(struct swarm_memory *memory, struct swarm *taken, uint32_t *n)
+{
+    return peers_free(memory, &taken->family[0], false, n) &&
+           peers_free(memory, &taken->family[1], true, n);
+}
+
+struct swarm swarm_array_take(struct swarm_array *a, uint32_t at)
 {
     ASSERT(at < a->n);
     struct swarm *s = swarm_array_at(a, at);
-    for (int v6 = 0; v6 < 2; v6++) {
-        peers_free(a, &s->family[v6], v6);
-    }
+    const struct swarm taken = *s;
     a->n--;
     if (at != a->n) {
         *s = *swarm_array_at(a, a->n);
@@ -590,6 +603,7 @@ void swarm_array_remove(struct swarm_array *a, uint32_t at)
             a->chunk = mem_resize(a->chunk, a->n_chunks, sizeof *a->chunk);
         }
     }
+    return taken;
 }
 
 /* ---- settling ------------------------------------------------------------------------------ */

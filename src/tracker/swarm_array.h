@@ -100,8 +100,12 @@ static inline void swarm_array_prefetch_at(const struct swarm_array *a, uint32_t
 /* A new swarm without peers, at the last position (a->n - 1). */
 struct swarm *swarm_array_add(struct swarm_array *a, const struct infohash *info_hash,
                               uint32_t hash);
-/* Removes it with its peers; the last swarm takes its position. */
-void swarm_array_remove(struct swarm_array *a, uint32_t at);
+/* Takes it out with its peers; the last swarm takes its position. What it has is freed later. */
+struct swarm swarm_array_take(struct swarm_array *a, uint32_t at);
+
+/* Frees up to *n blocks, lists and tables (or parts of those) of a swarm that was taken out, and
+ * counts *n down. Returns true when nothing is left. No shard's lock is needed. */
+bool swarm_array_free(struct swarm_memory *memory, struct swarm *taken, uint32_t *n);
 
 /* ---- peers of the swarm at position at; v6 chooses the family ------------------------------ */
 

@@ -48,7 +48,8 @@ unsigned swarm_memory_class_of_swarms(void);
 void *swarm_memory_take(struct swarm_memory *m, unsigned class_at);
 void swarm_memory_give(struct swarm_memory *m, unsigned class_at, void *block);
 
-/* len: a power of two from SPACE_LEN_MIN. */
+/* len: a power of two from SPACE_LEN_MIN. A space that is a mapping may be given in parts, each of
+ * whole pages and over BLOCK_LEN_MAX. */
 void *swarm_memory_take_space(struct swarm_memory *m, size_t len);
 void swarm_memory_give_space(struct swarm_memory *m, void *space, size_t len);
 

@@ -42,7 +42,9 @@ struct sweep {
     bool paused;    /* in the swarm at position swarm - 1, which has this hash: */
     struct infohash hash;
     int family;
-    uint32_t peer; /* peers of the family still to do */
+    uint32_t peer;     /* peers of the family still to do */
+    struct swarm gone; /* refused and taken out: what it has is to be freed, into ... */
+    struct swarm_memory *gone_memory; /* NULL: there is none */
 };
 
 struct swarms {

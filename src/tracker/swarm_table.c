@@ -45,14 +45,47 @@ static void slots_free(struct swarm_table *t, uint32_t *slots, uint32_t mask)
     }
 }
 
+/* Frees the end of slots, or all when that is no more than a part: then returns true. */
+static bool slots_free_part(struct swarm_table *t, uint32_t *slots, uint32_t *mask)
+{
+    const uint32_t part = SWARM_TABLE_PART_LEN / sizeof *slots;
+    if (t->memory == NULL || slots == NULL || *mask < part) {
+        slots_free(t, slots, *mask);
+        *mask = 0;
+        return true;
+    }
+    *mask -= part;
+    swarm_memory_give_space(t->memory, slots + *mask + 1, SWARM_TABLE_PART_LEN);
+    return false;
+}
+
+/* The old generation is empty. */
+static void free_old_part(struct swarm_table *t)
+{
+    if (slots_free_part(t, t->old, &t->old_mask)) {
+        t->old = NULL;
+        t->old_next = 0;
+    }
+}
+
+bool swarm_table_release_part(struct swarm_table *t)
+{
+    uint32_t mask = mask_of(t);
+    t->n = 0;
+    if (t->old != NULL) {
+        free_old_part(t);
+        return false;
+    }
+    bool done = slots_free_part(t, slots_of(t), &mask);
+    set_slots(t, done ? NULL : slots_of(t), mask);
+    return done;
+}
+
 void swarm_table_release(struct swarm_table *t)
 {
-    slots_free(t, slots_of(t), mask_of(t));
-    slots_free(t, t->old, t->old_mask);
-    set_slots(t, NULL, 0);
-    t->n = 0;
-    t->old = NULL;
-    t->old_mask = t->old_next = 0;
+    while (!swarm_table_release_part(t)) {
+        continue;
+    }
 }
 
 static uint32_t *slots_copy(const uint32_t *slots, uint32_t mask)
@@ -69,6 +102,7 @@ void swarm_table_copy(struct swarm_table *to, const struct swarm_table *from)
 {
     set_slots(to, slots_copy(slots_of(from), mask_of(from)), mask_of(from));
     to->n = from->n;
+    ASSERT(from->old == swarm_table_old(from)); /* the allocator takes the whole at once */
     to->old = slots_copy(from->old, from->old_mask);
     to->old_mask = from->old_mask;
     to->old_next = from->old_next;
@@ -101,20 +135,23 @@ static void put(struct swarm_table *t, uint32_t hash, uint32_t slot)
     slots[at] = slot;
 }
 
-/* Moves a few slots of the old generation. Emptied ones are marked, not zeroed, because searches
- * in the old generation must still walk over them. */
+/* Moves a few slots of the old generation, or frees a part of it. Emptied ones are marked, not
+ * zeroed, because searches in the old generation must still walk over them. */
 static void step(struct swarm_table *t, swarm_table_hash hash_at, const void *ctx)
 {
-    for (int i = 0; t->old != NULL && i < SLOTS_A_STEP; i++) {
+    if (t->old != NULL && swarm_table_old(t) == NULL) {
+        free_old_part(t);
+        return;
+    }
+    for (int i = 0; swarm_table_old(t) != NULL && i < SLOTS_A_STEP; i++) {
         uint32_t slot = t->old[t->old_next];
         if (slot != 0 && slot != SWARM_TABLE_GONE) {
             put(t, hash_at(ctx, (slot & 0xffffff) - 1), slot);
             t->old[t->old_next] = SWARM_TABLE_GONE;
         }
         if (t->old_next++ == t->old_mask) {
-            slots_free(t, t->old, t->old_mask);
-            t->old = NULL;
-            t->old_mask = t->old_next = 0;
+            t->old_next = UINT32_MAX;
+            free_old_part(t);
         }
     }
 }
@@ -156,7 +193,7 @@ static uint32_t *slot_of(struct swarm_table *t, uint32_t hash, uint32_t position
             return &slots[at];
         }
     }
-    ASSERT(t->old != NULL);
+    ASSERT(swarm_table_old(t) != NULL);
     for (uint32_t at = hash & t->old_mask; t->old[at] != 0; at = (at + 1) & t->old_mask) {
         if (t->old[at] == slot) {
             return &t->old[at];

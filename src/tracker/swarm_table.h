@@ -5,7 +5,8 @@
  *            find gives candidates that the caller compares; where a hash is needed again it asks
  *            the caller for that of a position.
  * Growth     doubles over 13/16 full and halves under 1/8, a few slots with each insert and remove,
- *            so that no call pays for the whole; meanwhile both generations are searched.
+ *            so that no call pays for the whole; meanwhile both generations are searched. The
+ *            memory of the old one then goes in parts of SWARM_TABLE_PART_LEN in the same way.
  * Limits     positions up to SWARM_TABLE_MAX - 1.
  * Threads    none of its own; swarm_table_prefetch alone may run beside a writer.
  */
@@ -13,6 +14,7 @@
 #define TRACKER_SWARM_TABLE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,7 +24,10 @@
 #define SWARM_TABLE_NONE UINT32_MAX
 #define SWARM_TABLE_GONE UINT32_MAX /* a slot of the old generation that was emptied */
 
-enum { SWARM_TABLE_MAX = 0xfffffe };
+enum {
+    SWARM_TABLE_MAX = 0xfffffe,
+    SWARM_TABLE_PART_LEN = 65536, /* the kernel takes back about a page in half a microsecond */
+};
 
 struct swarm_memory;
 
@@ -33,9 +38,9 @@ struct swarm_table {
     _Atomic(uint32_t *) slots; /* 0: empty; else tag << 24 | position + 1 */
     _Atomic uint32_t mask;
     uint32_t n;    /* items in both generations */
-    uint32_t *old; /* the generation being emptied; NULL: none */
+    uint32_t *old; /* the generation being emptied, then freed from its end; NULL: none */
     uint32_t old_mask;
-    uint32_t old_next; /* slots of old before this one are empty */
+    uint32_t old_next; /* slots of old before this one are empty; over old_mask: all are */
 };
 
 /* A search under way. */
@@ -51,6 +56,8 @@ struct swarm_table_probe {
 typedef uint32_t (*swarm_table_hash)(const void *ctx, uint32_t position);
 
 void swarm_table_release(struct swarm_table *t);
+/* A part of that; true when it was the last. Nothing else may be done between two parts. */
+bool swarm_table_release_part(struct swarm_table *t);
 /* A copy with slots of its own; to must be empty. */
 void swarm_table_copy(struct swarm_table *to, const struct swarm_table *from);
 /* Bytes of its slots. */
@@ -84,13 +91,19 @@ static inline uint32_t swarm_table_next(struct swarm_table_probe *p)
     return SWARM_TABLE_NONE;
 }
 
+/* The old generation while it has items, or NULL. */
+static inline uint32_t *swarm_table_old(const struct swarm_table *t)
+{
+    return t->old_next <= t->old_mask ? t->old : NULL;
+}
+
 /* The first candidate, or SWARM_TABLE_NONE; swarm_table_next gives the others. */
 static inline uint32_t swarm_table_find(const struct swarm_table *t, uint32_t hash,
                                         struct swarm_table_probe *p)
 {
     p->slots = atomic_load_explicit(&t->slots, memory_order_relaxed);
     p->mask = atomic_load_explicit(&t->mask, memory_order_relaxed);
-    p->then = t->old;
+    p->then = swarm_table_old(t);
     p->then_mask = t->old_mask;
     p->hash = hash;
     p->at = hash & p->mask;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tracker/swarm_shard.h"
+#include "tracker/swarm_view.h"
 
 #include "base/banned.h"
 
@@ -337,6 +338,83 @@ static void a_giant_swarm_is_swept_in_steps(void **state)
     tracker_free(t);
 }
 
+static bool keep_none(void *ctx, const struct infohash *hash)
+{
+    (void)ctx;
+    (void)hash;
+    return false;
+}
+
+static void visit(struct swarms *s, uint32_t peer, struct scrape_counts *counts)
+{
+    struct rng rng = {1};
+    struct infohash hash = hash_n(1);
+    struct announce_req req = req_n(&hash, peer, 5);
+    struct peer_room room = {.cap4 = 0};
+    struct swarm_visit v = {.req = &req, .now_s = 1000, .room = &room};
+    v.identity = (struct endpoint){.addr = req.from, .port = req.port};
+    swarms_announce(s, &v, 1, &rng);
+    *counts = v.answer.counts;
+}
+
+/* Refused, it is gone at once; what it had is freed in steps, between which it may exist anew. */
+static void a_refused_giant_is_freed_in_steps(void **state)
+{
+    enum { PEERS = 60000, LESS_MAX = 512 * 1024 };
+    const struct swarms_cfg cfg = {.max_torrents = 2, .max_peers = PEERS + 1, .seed = {{1, 2}}};
+    struct swarms *s = swarms_new(&cfg);
+    struct swarms_swept swept = {.expired = 0};
+    struct scrape_counts counts;
+    struct tracker_totals full;
+    struct tracker_totals now;
+    uint32_t again = 0;
+    (void)state;
+    for (uint32_t i = 0; i < PEERS; i++) {
+        visit(s, i, &counts);
+    }
+    assert_int_equal(counts.incomplete, PEERS);
+    swarm_view_totals(s, &full);
+    size_t held = full.memory_len;
+    for (int rounds = 0; rounds < 2;) {
+        rounds += swarms_sweep(s, 0, keep_none, NULL, &swept);
+        swarm_view_totals(s, &now);
+        assert_true(now.memory_len + LESS_MAX >= held);
+        held = now.memory_len;
+        if (rounds == 0 && swept.forgotten >= PEERS && again < 50) {
+            again++;
+            visit(s, 7, &counts);
+            assert_int_equal(counts.incomplete, 1);
+        }
+        swarm_view_totals(s, &now);
+        assert_int_equal(now.leechers, swept.forgotten < PEERS ? PEERS : now.torrents);
+    }
+    assert_int_equal(again, 50);
+    assert_int_equal(now.leechers + now.torrents, 0);
+    assert_int_equal(swept.forgotten, PEERS + 1);
+    assert_true(held < full.memory_len / 4);
+    swarms_free(s);
+}
+
+/* Nothing is left behind when the end comes in the middle. */
+static void a_giant_half_freed_is_freed_at_the_end(void **state)
+{
+    enum { PEERS = 20000 };
+    const struct swarms_cfg cfg = {.max_torrents = 1, .max_peers = PEERS, .seed = {{1, 2}}};
+    struct swarms *s = swarms_new(&cfg);
+    struct swarms_swept swept = {.expired = 0};
+    struct scrape_counts counts;
+    (void)state;
+    for (uint32_t i = 0; i < PEERS; i++) {
+        visit(s, i, &counts);
+    }
+    while (swept.forgotten == 0) {
+        assert_false(swarms_sweep(s, 0, keep_none, NULL, &swept));
+    }
+    assert_int_equal(swept.forgotten, PEERS);
+    assert_non_null(s->sweep.gone_memory);
+    swarms_free(s); /* asserts that all memory was given back */
+}
+
 static void what_moves_past_the_sweep_goes_a_round_later(void **state)
 {
     enum { PEERS = 6000 };
@@ -379,6 +457,8 @@ int main(void)
         cmocka_unit_test(a_large_swarm_keeps_its_memory_while_peers_come_and_go),
         cmocka_unit_test(memory_of_the_gone_comes_back),
         cmocka_unit_test(a_giant_swarm_is_swept_in_steps),
+        cmocka_unit_test(a_refused_giant_is_freed_in_steps),
+        cmocka_unit_test(a_giant_half_freed_is_freed_at_the_end),
         cmocka_unit_test(what_moves_past_the_sweep_goes_a_round_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

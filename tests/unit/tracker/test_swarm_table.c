@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "tracker/swarm_memory.h"
 #include "tracker/swarm_table.h"
 
 #include "base/banned.h"
@@ -167,6 +168,74 @@ static void growth_is_spread_over_inserts(void **state)
     free(c);
 }
 
+static uint32_t spread_hash_at(const void *ctx, uint32_t i)
+{
+    (void)ctx;
+    return i * 2654435761u;
+}
+
+static bool spread_is_found(const struct swarm_table *t, uint32_t i)
+{
+    struct swarm_table_probe probe;
+    uint32_t at = swarm_table_find(t, spread_hash_at(NULL, i), &probe);
+    while (at != SWARM_TABLE_NONE && at != i) {
+        at = swarm_table_next(&probe);
+    }
+    return at == i;
+}
+
+/* A resize of slots that are mappings of their own: no step gives all of the old ones back, and all
+ * items are found in between. */
+static void memory_goes_in_parts(void **state)
+{
+    enum { N = 120000, LESS_MAX = 2 * SWARM_TABLE_PART_LEN };
+    struct swarm_memory memory;
+    struct swarm_table t = {.memory = &memory};
+    struct rng rng = {5};
+    size_t most = 0;
+    (void)state;
+    swarm_memory_init(&memory);
+    size_t held = swarm_memory_held(&memory);
+    for (uint32_t step = 0; step < 2 * N; step++) {
+        if (step < N) {
+            swarm_table_insert(&t, spread_hash_at(NULL, step), step, spread_hash_at, NULL);
+        } else {
+            uint32_t last = 2 * N - 1 - step;
+            swarm_table_remove(&t, spread_hash_at(NULL, last), last, spread_hash_at, NULL);
+        }
+        size_t now = swarm_memory_held(&memory);
+        assert_true(now + LESS_MAX >= held);
+        most = most < now ? now : most;
+        held = now;
+        assert_true(t.n == 0 || spread_is_found(&t, rng_below(&rng, t.n)));
+    }
+    assert_true(most > 8 * LESS_MAX); /* or nothing was tested */
+    assert_true(held <= LESS_MAX);
+    swarm_table_release(&t);
+    swarm_memory_release(&memory);
+}
+
+static void a_table_is_released_in_parts(void **state)
+{
+    enum { N = 60000 };
+    struct swarm_memory memory;
+    struct swarm_table t = {.memory = &memory};
+    uint32_t parts = 1;
+    (void)state;
+    swarm_memory_init(&memory);
+    for (uint32_t i = 0; i < N; i++) {
+        swarm_table_insert(&t, spread_hash_at(NULL, i), i, spread_hash_at, NULL);
+    }
+    size_t len = swarm_table_len(&t);
+    while (!swarm_table_release_part(&t)) {
+        parts++;
+    }
+    assert_int_equal(swarm_table_len(&t), 0);
+    assert_true(parts >= len / SWARM_TABLE_PART_LEN);
+    assert_true(swarm_table_release_part(&t)); /* there is nothing left to do */
+    swarm_memory_release(&memory);
+}
+
 static void counts_are_set_changed_and_removed(void **state)
 {
     (void)state;
@@ -203,6 +272,8 @@ int main(void)
         cmocka_unit_test(the_highest_tag_and_position_are_no_marker),
         cmocka_unit_test(a_copy_is_independent),
         cmocka_unit_test(growth_is_spread_over_inserts),
+        cmocka_unit_test(memory_goes_in_parts),
+        cmocka_unit_test(a_table_is_released_in_parts),
         cmocka_unit_test(counts_are_set_changed_and_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

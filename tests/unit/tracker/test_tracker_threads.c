@@ -232,10 +232,66 @@ static void workers_and_main_loop_together(void **state)
     tracker_free(shared.t);
 }
 
+/* ---- a torrent that is forgotten while its peers announce ---------------------------------- */
+
+enum { CROWD = 4000, CROWD_ANNOUNCES = 30000 };
+
+static void *crowd(void *arg)
+{
+    struct worker *me = arg;
+    struct asked *a = mem_new(struct asked);
+    struct infohash hash = hash_n(1);
+    struct rng rng = {me->index + 7};
+    for (uint32_t i = 0; i < CROWD_ANNOUNCES; i++) {
+        struct announce_req req = req_n(&hash, rng_below(&rng, CROWD), rng_below(&rng, 2));
+        req.event = rng_below(&rng, 8) == 0 ? EVENT_STOPPED : EVENT_NONE;
+        req.numwant = 30;
+        assert_int_equal(ask(me->shared->t, me->index, at_s(1000), &req, a), 0);
+        assert_true(a->reply.counts.complete + a->reply.counts.incomplete <= CROWD);
+    }
+    free(a);
+    atomic_fetch_sub(&me->shared->running, 1);
+    return NULL;
+}
+
+static void a_torrent_is_forgotten_amid_its_announces(void **state)
+{
+    enum { ANNOUNCERS = 2, BIG = 500 };
+    struct shared shared = {.t = tracker_new(&public_cfg, ANNOUNCERS, at_s(1000))};
+    struct worker workers[ANNOUNCERS];
+    struct infohash hash = hash_n(1);
+    struct torrent_row row;
+    struct tracker_totals totals;
+    uint32_t forgotten = 0;
+    (void)state;
+    atomic_init(&shared.running, ANNOUNCERS);
+    for (size_t i = 0; i < ANNOUNCERS; i++) {
+        workers[i] = (struct worker){.shared = &shared, .index = i};
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, crowd, &workers[i]), 0);
+    }
+    while (atomic_load(&shared.running) > 0) {
+        bool any = tracker_torrent(shared.t, &hash, &row) == 0;
+        if (any && row.counts.complete + row.counts.incomplete > BIG) {
+            forgotten += tracker_forget(shared.t, &hash) == 0;
+        }
+    }
+    for (size_t i = 0; i < ANNOUNCERS; i++) {
+        assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
+    }
+    assert_true(forgotten > 0);
+    totals_agree_with_the_lists(shared.t);
+    tracker_totals(shared.t, &totals);
+    assert_int_equal(counter(shared.t, COUNT_peers_added),
+                     counter(shared.t, COUNT_peers_removed) +
+                         counter(shared.t, COUNT_peers_forgotten) + totals.peers4);
+    tracker_free(shared.t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(workers_and_main_loop_together),
+        cmocka_unit_test(a_torrent_is_forgotten_amid_its_announces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
