@@ -76,7 +76,8 @@ void swarms_announce(struct swarms *s, struct swarm_visit *visits, size_t n, str
 void swarms_scrape(struct swarms *s, const struct infohash *hashes, size_t n,
                    struct scrape_counts *out);
 
-/* Forget all peers of a torrent; returns how many they were. */
+/* Forget all peers of a torrent; returns how many they were. However many, announces of the torrent
+ * and its shard go on meanwhile. */
 size_t swarms_forget(struct swarms *s, const struct infohash *hash);
 
 /* Whether the torrent may have peers. Called under a shard's lock: it must not call back. */
@@ -87,8 +88,8 @@ struct swarms_swept {
     uint64_t forgotten; /* peers of torrents that keep refused */
 };
 
-/* A small step of the sweep (at most a hundred peers or so under one lock). keep may be NULL. Adds
- * to *out. Returns true at the end of a round. */
+/* A small step of the sweep (at most a hundred peers or so under one lock; what a refused torrent
+ * had is freed over several). keep may be NULL. Adds to *out. Returns true at the end of a round. */
 bool swarms_sweep(struct swarms *s, uint32_t cutoff_s, swarms_keep keep, void *ctx,
                   struct swarms_swept *out);
 

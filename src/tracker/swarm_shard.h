@@ -1,4 +1,4 @@
-/* swarm_shard.h: the inside of struct swarms, for swarm.c and swarm_view.c alone.
+/* swarm_shard.h: the inside of struct swarms, for swarm*.c alone.
  *
  * Lock       everything in a shard but what is marked is touched under its lock only. Who needs
  *            several takes them together (swarm_lock.h). The lock is held for a bounded number of
@@ -64,6 +64,11 @@ static inline struct shard *shard_of(struct swarms *s, const struct infohash *ha
     return &s->shard[hash->b[0] << (SWARM_SHARD_BITS - 8) | hash->b[1] >> (16 - SWARM_SHARD_BITS)];
 }
 
+static inline uint32_t min_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Asks for what locking and swarm_table_prefetch touch. Only a hint, and needs no lock. */
 static inline void shard_prefetch(const struct shard *sh)
 {
@@ -87,6 +92,14 @@ static inline uint32_t shard_find(const struct shard *sh, const struct infohash 
     struct swarm_table_probe probe;
     return shard_match(sh, hash, swarm_table_find(&sh->index, h, &probe), &probe);
 }
+
+/* Takes the swarm out with whatever peers it still has, so that they can be freed without the lock
+ * or step by step; returns how many they were. */
+size_t shard_take(struct swarms *s, struct shard *sh, uint32_t at, struct swarm *out);
+/* Frees what a swarm has that was taken out. */
+void shard_free_taken(struct swarm_memory *memory, struct swarm *taken);
+/* The swarm goes with its last peer: then true. */
+bool shard_remove_peer(struct swarms *s, struct shard *sh, uint32_t at, bool v6, uint32_t i);
 
 static inline void shard_lock(struct shard *sh)
 {
