@@ -34,7 +34,7 @@
 enum {
     HOUSEKEEPING_MS = 1000,
     LOOP_GAP_WINDOW_MS = 60000,  /* the longest turn is that of the last one or two of these */
-    SWEEP_SLICE_MS = 25,         /* between two slices of one round */
+    SWEEP_SLICE_MS = 10,         /* between two slices of one round */
     SWEEP_ROUND_MIN_MS = 250,    /* between two rounds, for peer timeouts of a second ... */
     SWEEP_ROUND_MAX_MS = 15000,  /* ... and of hours */
     SWEEP_ROUNDS_PER_TIMEOUT = 4 /* a silent peer stays at most a quarter longer than it may */

@@ -18,7 +18,7 @@
 #include "tracker/http_front.h"
 #include "tracker/tracker.h"
 
-enum { WORKER_SWEEP_BUDGET_US = 500 };
+enum { WORKER_SWEEP_BUDGET_US = 250 };
 
 struct worker;
 
