@@ -40,10 +40,11 @@ static const char usage_text[] =
     "  --foreign-peers: the answers' peers are made up, do not look at them\n"
     "\n"
     "Printed: answers, answers_per_s, answers_per_cpu_s (of the tracker), busy (its CPU time by\n"
-    "time), mean_peers, p50_us, p99_us, max_us (latency), failures, malformed, late, lost, closed\n"
-    "(keep-alive connections that the tracker ended behind an answer), bursts, behind (bursts "
-    "whose\n"
-    "answers were not all there when the next was due), looked_at (answers whose\n"
+    "time), mean_peers, p50_us, p99_us, max_us (latency), pause_us and work_us (the longest\n"
+    "turn of this program, and the longest time in one that it had the processor: for UDP,\n"
+    "which never sleeps, the noise of the machine), failures, malformed, late, lost, closed\n"
+    "(keep-alive connections that the tracker ended behind an answer), bursts, behind (bursts\n"
+    "whose answers were not all there when the next was due), looked_at (answers whose\n"
     "peers were looked at one by one), self (of those with the asking peer in them), foreign\n"
     "(peers of another torrent in those), resident_before and resident_after (bytes),\n"
     "resident_per_peer (growth in a fill), seconds.\n"
@@ -263,6 +264,8 @@ static void print_result(const struct load *load, uint64_t resident_before, uint
     printf("\"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f, ",
            (double)histogram_quantile_ns(latency, 0.5) / 1e3,
            (double)histogram_quantile_ns(latency, 0.99) / 1e3, (double)latency->max_ns / 1e3);
+    printf("\"pause_us\": %" PRIu64 ", \"work_us\": %" PRIu64 ", ", stats->pause_us,
+           stats->work_us);
     printf("\"failures\": %" PRIu64 ", \"malformed\": %" PRIu64 ", \"late\": %" PRIu64
            ", \"lost\": %" PRIu64 ", \"closed\": %" PRIu64 ", \"bursts\": %" PRIu64
            ", \"behind\": %" PRIu64 ", \"looked_at\": %" PRIu64 ", \"self\": %" PRIu32

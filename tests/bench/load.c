@@ -19,6 +19,7 @@ void load_init(struct load *load, const struct load_config *config)
 static void start_measuring(struct load *load)
 {
     load->measuring = true;
+    load->watch = (struct loop_watch){.looked_ns = 0};
     load->stats = (struct load_stats){.answers = 0};
     if (load->config->tracker_pid != 0) {
         load->cpu_from_ns = process_cpu_ns(load->config->tracker_pid);
@@ -34,6 +35,16 @@ static void stop_measuring(struct load *load)
     }
 }
 
+static void watch_turn(struct load *load)
+{
+    struct load_stats *stats = &load->stats;
+    struct loop_turn turn;
+    if (loop_watch_look(&load->watch, load->now_ns, 0, thread_cpu_ns, &turn)) {
+        stats->pause_us = turn.whole_us > stats->pause_us ? turn.whole_us : stats->pause_us;
+        stats->work_us = turn.own_us > stats->work_us ? turn.own_us : stats->work_us;
+    }
+}
+
 bool load_goes_on(struct load *load, struct err *e)
 {
     const struct load_config *config = load->config;
@@ -44,6 +55,7 @@ bool load_goes_on(struct load *load, struct err *e)
         start_measuring(load);
         load->now_ns = load->measure_from_ns;
     }
+    watch_turn(load);
     if (load->now_ns - load->last_answer_ns > SILENCE_MAX_NS) {
         err_set(e, ERR_TIMEOUT, "the tracker has not answered for 5 s");
         return false;

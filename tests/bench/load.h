@@ -22,6 +22,7 @@
 #include "histogram.h"
 #include "population.h"
 #include "proto/announce.h"
+#include "tracker/loop_watch.h"
 
 enum load_kind {
     LOAD_UDP_FILL, /* announce every peer of a range once */
@@ -65,6 +66,8 @@ struct load_stats {
     uint64_t looked_at;     /* answers whose peers were looked at one by one */
     struct peers_seen seen; /* in those */
     struct histogram latency;
+    uint64_t pause_us; /* the longest turn of the generator itself ... */
+    uint64_t work_us;  /* ... and the longest time in one that it had the processor */
 };
 
 struct load {
@@ -77,6 +80,7 @@ struct load {
     uint64_t cpu_from_ns;
     uint64_t cpu_ns;         /* of the tracker in the measured time */
     uint64_t last_answer_ns; /* of any kind; the engine keeps it */
+    struct loop_watch watch; /* on the generator's own turns */
     uint32_t fill_next;      /* fill: peers handed out */
     uint32_t filled;         /* fill: peers answered, refusals included; the engine keeps it */
     struct load_stats stats;

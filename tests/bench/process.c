@@ -27,6 +27,11 @@ uint64_t process_cpu_ns(pid_t pid)
     return clock_getcpuclockid(pid, &clock) == 0 ? read_clock_ns(clock) : 0;
 }
 
+uint64_t thread_cpu_ns(void)
+{
+    return read_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 uint64_t process_resident_bytes(pid_t pid)
 {
     char path[PATH_LEN];

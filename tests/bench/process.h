@@ -14,6 +14,9 @@
 /* CPU time, ns; 0 when there is no such process. */
 uint64_t process_cpu_ns(pid_t pid);
 
+/* CPU time of the calling thread. */
+uint64_t thread_cpu_ns(void);
+
 /* Resident memory, bytes; 0 when there is no such process. */
 uint64_t process_resident_bytes(pid_t pid);
 

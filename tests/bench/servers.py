@@ -5,6 +5,7 @@ processes it started. Addresses and process ids are those of the real sockets an
 """
 
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -15,13 +16,11 @@ import subprocess
 import time
 import urllib.request
 
+from common import BenchError
+
 START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 20
 TOKEN = "a-token-of-the-benchmark"
-
-
-class BenchError(Exception):
-    """Something that ends the benchmark; its text is the one line that explains it."""
 
 
 class Target:
@@ -122,13 +121,8 @@ class Rookery(Server):
         self.api = None  # address and port
         self.start_s = None  # from the start of the process to the ready file
 
-    def start(self):
-        # The embedded PostgreSQL runs as another user when this one is root: let it pass.
-        self.folder.chmod(0o755)
-        config = self.folder / "rookery.yaml"
-        ready_file = self.folder / "ready.json"
-        log = self.folder / "log"
-        config.write_text(
+    def config(self):
+        return (
             f'data_dir: "{self.folder}/data"\n'
             "log:\n  level: error\n"
             f'database:\n  url: "{self.database_url}"\n'
@@ -139,6 +133,14 @@ class Rookery(Server):
             f'api:\n  listen: ["127.0.0.1:0"]\n  tokens:\n    admin: "{TOKEN}"\n'
             "client:\n  enabled: false\n"
         )
+
+    def start(self):
+        # The embedded PostgreSQL runs as another user when this one is root: let it pass.
+        self.folder.chmod(0o755)
+        config = self.folder / "rookery.yaml"
+        ready_file = self.folder / "ready.json"
+        log = self.folder / "log"
+        config.write_text(self.config())
         began = time.monotonic()
         with log.open("w") as output:
             process = self.spawn(
@@ -153,13 +155,21 @@ class Rookery(Server):
         self.http = Target(ready["tracker_http"][0], ready["pid"])
         self.api = ready["api"][0]
 
+    def request(self, path, method="GET"):
+        """Pieces of an answer of the API as they come; it must be 200."""
+        connection = http.client.HTTPConnection(self.api, timeout=START_TIMEOUT_S)
+        try:
+            connection.request(method, path, headers={"Authorization": f"Bearer {TOKEN}"})
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise BenchError(f"{method} {path}: status {answer.status}")
+            while piece := answer.read(1 << 20):
+                yield piece
+        finally:
+            connection.close()
+
     def call(self, path):
-        """The body of an answer of the API, which must be 200."""
-        request = urllib.request.Request(
-            f"http://{self.api}{path}", headers={"Authorization": f"Bearer {TOKEN}"}
-        )
-        with urllib.request.urlopen(request, timeout=START_TIMEOUT_S) as answer:
-            return answer.read().decode()
+        return b"".join(self.request(path)).decode()
 
     def metrics(self, name):
         """The values of one metric, one for each set of labels."""

@@ -32,11 +32,10 @@ import subprocess
 import sys
 import tempfile
 
-from servers import BenchError, Rookery
-from table import machine_line
-from tracker import DataSet, build, interrupted, say
+from common import ROOT, BenchError, build, interrupted, machine_line, say, two_cpus
+from servers import Rookery
+from tracker import DataSet
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOCKETS = 8  # of a generator; with 251 addresses each, both workers get a half, nearly
 BURST = 128  # of a generator; two of them fill a worker's queue with four batches
 LOST_MAX = 0.001
@@ -95,9 +94,7 @@ class Bench:
         self.options = options
         self.folder = folder
         self.build = pathlib.Path(options.build_dir)
-        self.cpus = sorted(os.sched_getaffinity(0))[:2]
-        if len(self.cpus) < 2:
-            raise BenchError("two processors are needed")
+        self.cpus = two_cpus()
         self.results = []  # a dict a run: row, arm, round, microseconds an answer
         self.bursts = self.behind = 0
         self.problems = []
@@ -296,8 +293,7 @@ def main():
     load_average = os.getloadavg()[0]
     try:
         if not options.no_build:
-            say("building")
-            build(options)
+            build(options.build_dir, ["bench_tracker", "rookery"])
         with tempfile.TemporaryDirectory(prefix="rookery-bench-") as folder:
             os.chmod(folder, 0o755)
             bench = Bench(options, pathlib.Path(folder))

@@ -25,13 +25,12 @@ import time
 
 import psycopg2
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from common import ROOT, BenchError, build, interrupted, machine_line, say, two_cpus
+
 sys.path.insert(0, str(ROOT / "tests"))
 
 from lib.pg import Cluster, sql  # noqa: E402
-from servers import START_TIMEOUT_S, TOKEN, BenchError, Rookery  # noqa: E402
-from table import machine  # noqa: E402
-from tracker import build, interrupted, say  # noqa: E402
+from servers import START_TIMEOUT_S, TOKEN, Rookery  # noqa: E402
 
 TABLES = {
     "whitelist": "SELECT info_hash FROM whitelist",
@@ -113,8 +112,6 @@ class Reader(threading.Thread):
 
 
 class Bench:
-    opentracker = None  # table.machine asks
-
     def __init__(self, options, folder, cluster):
         self.options = options
         self.folder = folder
@@ -124,10 +121,7 @@ class Bench:
         for path in (self.binary, self.load_binary):
             if not path.exists():
                 raise BenchError(f"{path} is not built: run without --no-build")
-        cpus = sorted(os.sched_getaffinity(0))
-        if len(cpus) < 2:
-            raise BenchError("two processors are needed: one for the tracker, one for the load")
-        self.tracker_cpu, self.load_cpu = cpus[:2]
+        self.tracker_cpu, self.load_cpu = two_cpus()
         self.sizes = Sizes(100_000, 10_000) if options.quick else Sizes(1_000_000, 100_000)
         self.problems = []
         self.extra = []  # arguments to remove so many at a time
@@ -304,7 +298,7 @@ class Bench:
         print("| what | figure |\n| --- | --- |")
         for what, figure in self.lines():
             print(f"| {what} | {figure} |")
-        print(f"\n{machine(self)[0]}\nRun: {self.options.rounds} rounds, loads of "
+        print(f"\n{machine_line(self.options.load_average)}\nRun: {self.options.rounds} rounds, loads of "
               f"{self.options.duration} ms, tracker on processor {self.tracker_cpu}, load and "
               f"database on {self.load_cpu}.")
 
@@ -381,8 +375,7 @@ def main():
     bench = None
     try:
         if not options.no_build:
-            say("building")
-            build(options)
+            build(options.build_dir, ["bench_tracker", "rookery"])
         cluster = Cluster()
         try:
             cluster.start()

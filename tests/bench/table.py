@@ -1,10 +1,9 @@
 """Print what script/bench tracker has measured, as tables that docs/performance.md can keep."""
 
-import os
-import pathlib
-import platform
 import statistics
 import subprocess
+
+from common import machine_line
 
 PEERS_APART = 0.02  # the share by which mean peers may differ without a remark
 
@@ -121,18 +120,6 @@ class Table:
             cells = [remaining.get((swarm, name)) for name, _ in columns]
             texts = ["–" if cell is None else f"{cell[0]:.0f} / {cell[1]:.0f}" for cell in cells]
             print(f"| {swarm[0]}, then {swarm[1]} | " + " | ".join(texts) + " |")
-
-
-def machine_line(load_average):
-    model = "unknown processor"
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    return (
-        f"Machine: {model}, {os.cpu_count()} processors, Linux {platform.release()}, load average "
-        f"{load_average:.2f} before the run."
-    )
 
 
 def machine(bench):

@@ -18,10 +18,10 @@ import sys
 import tempfile
 import time
 
-from servers import Bare, BenchError, OpenTracker, Rookery
+from common import ROOT, BenchError, build, interrupted, say, two_cpus
+from servers import Bare, OpenTracker, Rookery
 from table import Table
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOST_SHARE_MAX = 0.001
 REMAIN = 10  # of so many peers one stays when memory that is given back is measured
 SETTLE_S = 17  # a round of Rookery's sweep and what it takes
@@ -106,10 +106,7 @@ class Bench:
         self.options = options
         self.folder = folder
         self.build = pathlib.Path(options.build_dir)
-        cpus = sorted(os.sched_getaffinity(0))
-        if len(cpus) < 2:
-            raise BenchError("two processors are needed: one for the tracker, one for the load")
-        self.tracker_cpu, self.load_cpu = cpus[:2]
+        self.tracker_cpu, self.load_cpu = two_cpus()
         self.opentracker = shutil.which(options.opentracker)
         self.data = data_sets(options.quick)
         self.results = []  # one dict a run: row, tracker, round and what bench_tracker printed
@@ -248,24 +245,6 @@ class Bench:
         return rows
 
 
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def build(options):
-    targets = ["bench_tracker", "bench_echo"]
-    if not options.trackers or "rookery" in options.trackers:
-        targets.append("rookery")
-    commands = [
-        ["cmake", "--preset", "release", "-B", options.build_dir],
-        ["cmake", "--build", options.build_dir, "--target", *targets],
-    ]
-    for command in commands:
-        run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        if run.returncode != 0:
-            raise BenchError(f"{' '.join(command)} failed:\n{run.stdout.decode(errors='replace')}")
-
-
 def parse_options():
     parser = argparse.ArgumentParser(
         prog="script/bench tracker",
@@ -298,17 +277,13 @@ def parse_options():
     return options
 
 
-def interrupted(*_):
-    raise KeyboardInterrupt
-
-
 def main():
     options = parse_options()
     signal.signal(signal.SIGTERM, interrupted)
     try:
         if not options.no_build:
-            say("building")
-            build(options)
+            wanted = [name for name in ["rookery"] if name in (options.trackers or ["rookery"])]
+            build(options.build_dir, ["bench_tracker", "bench_echo", *wanted])
         with tempfile.TemporaryDirectory(prefix="rookery-bench-") as folder:
             os.chmod(folder, 0o755)  # trackers that give up root have to get in
             bench = Bench(options, pathlib.Path(folder))

@@ -1,0 +1,296 @@
+"""script/bench gaps: how long the tracker does not look at its sockets, at worst, while ten million
+peers come, announce and expire, one torrent has a million of them, and the API is asked for what is
+most work. The server has one processor, the load generator another. How to read the result:
+docs/performance.md.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from common import ROOT, BenchError, build, interrupted, machine_line, say, two_cpus
+from servers import Rookery
+
+LIMIT_MS = 2  # has to be a bound of the server's histograms
+PAGE = 1000
+
+
+@dataclasses.dataclass
+class DataSet:
+    key: str
+    text: str
+    torrents: int
+    peers: int
+    timeout_s: int  # of a silent peer
+    expire_s: int  # how long expiry is watched
+
+
+@dataclasses.dataclass
+class Phase:
+    data: str
+    title: str
+    work_ms: float  # in no turn of a worker's loop it had the processor longer
+    n_over: int  # turns with more work than LIMIT_MS
+    gap_ms: float  # no turn was longer
+    n_switches: int  # times that the kernel took a worker its processor
+    load_work_ms: float  # the longest work of the load generator in one of its turns
+    load_gap_ms: float  # its longest turn
+    answers_per_s: float
+    note: str
+
+
+def data_sets(quick):
+    if quick:
+        return [
+            DataSet("torrents", "1 M peers of 100,000 torrents", 100_000, 1_000_000, 25, 8),
+            DataSet("one", "200,000 peers of one torrent", 1, 200_000, 15, 8),
+        ]
+    return [
+        DataSet("torrents", "10 M peers of 1 M torrents", 1_000_000, 10_000_000, 120, 25),
+        DataSet("one", "1 M peers of one torrent", 1, 1_000_000, 25, 25),
+    ]
+
+
+class Server(Rookery):
+    def __init__(self, cpu, folder, binary, timeout_s):
+        super().__init__(cpu, folder, binary)
+        self.timeout_s = timeout_s
+
+    def config(self):
+        timeout = f"  peer_timeout: {self.timeout_s}\n"
+        return super().config().replace("tracker:\n", f"tracker:\n{timeout}")
+
+    def take(self, path, method="GET"):
+        for _ in self.request(path, method):
+            pass
+
+    def samples(self):
+        """All of /metrics by name and labels."""
+        lines = self.call("/metrics").splitlines()
+        samples = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
+        return {name: float(value) for name, value in samples}
+
+    def threads(self, of_workers):
+        for task in pathlib.Path(f"/proc/{self.udp.pid}/task").iterdir():
+            if (task / "comm").read_text().startswith("tracker-") == of_workers:
+                yield task
+
+    def switches(self):
+        texts = [(task / "status").read_text() for task in self.threads(True)]
+        return sum(int(text.split("nonvoluntary_ctxt_switches:")[1].split()[0]) for text in texts)
+
+    def set_apart(self, cpu):
+        """All threads but the workers go to another processor."""
+        for task in self.threads(False):
+            os.sched_setaffinity(int(task.name), {cpu})
+
+
+def longest(what, before, after):
+    """The bound that no turn between two looks at the metrics was over, and how many were over
+    LIMIT_MS."""
+    name = f'rookery_loop_{what}_seconds_bucket{{le="'
+    bounds = [key[len(name) : -2] for key in after if key.startswith(name)]
+    new = {bound: after[f'{name}{bound}"}}'] - before[f'{name}{bound}"}}'] for bound in bounds}
+    bound = next(bound for bound in bounds if new[bound] == new["+Inf"])
+    return float(bound) * 1000, int(new["+Inf"] - new[f"{LIMIT_MS / 1000:g}"])
+
+
+class Bench:
+    def __init__(self, options, folder):
+        self.options = options
+        self.folder = folder
+        self.build = pathlib.Path(options.build_dir)
+        self.tracker_cpu, self.load_cpu = two_cpus()
+        self.phases = []
+        self.running = []  # load generators
+
+    def stop(self):
+        for process in self.running:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+    def tool(self, *arguments):
+        command = [self.build / "tests" / "bench" / "bench_tracker", *arguments]
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.running = [process]
+        return process
+
+    def hash_of_first(self):
+        return self.tool("--hashes-of", 1).communicate()[0].strip()
+
+    def load(self, server, data, kind, *arguments):
+        return self.tool(
+            "--kind", kind, "--tracker", server.udp.address, "--pid", server.udp.pid,
+            "--cpu", self.load_cpu, "--torrents", data.torrents, "--peers", data.peers, *arguments,
+        )  # fmt: skip
+
+    def fill(self, server, data):
+        return self.load(server, data, "udp-fill", "--numwant", 1, "--event", "started")
+
+    def announces(self, server, data, seconds):
+        return self.load(server, data, "udp-announce", "--duration", int(seconds * 1000))
+
+    def some_announces(self, server, data, seconds):
+        """Of a tenth of the peers; that they are given others too is right."""
+        some = dataclasses.replace(data, peers=data.peers // 10)
+        arguments = ["--duration", int(seconds * 1000), "--foreign-peers"]
+        return self.load(server, some, "udp-announce", *arguments)
+
+    def watch(self, server, data, title, process, beside=None):
+        """The gaps while the load runs; beside is called again and again meanwhile."""
+        say(f"  {title}")
+        before, switches = server.samples(), server.switches()
+        n_calls = 0
+        slowest_s = 0.0
+        while beside is not None and process.poll() is None:
+            start_s = time.monotonic()
+            beside()
+            slowest_s = max(slowest_s, time.monotonic() - start_s)
+            n_calls += 1
+        output, errors = process.communicate()
+        if process.returncode != 0:
+            raise BenchError(f"{title}: {errors.strip()}")
+        result = json.loads(output)
+        if any(result[name] for name in ("failures", "malformed", "foreign", "self")):
+            raise BenchError(f"{title}: wrong answers: {output.strip()}")
+        after, switches = server.samples(), server.switches() - switches
+        gone = sum(after[k] - before[k] for k in after if k.startswith("rookery_peers_gone_total"))
+        notes = [f"{gone:,.0f} peers went"] if gone else []
+        notes += [f"{n_calls} calls, up to {slowest_s * 1000:.0f} ms"] if n_calls else []
+        notes += [f"{result['lost']} answers lost"] if result["lost"] else []
+        work_ms, n_over = longest("work", before, after)
+        gap_ms, _ = longest("gap", before, after)
+        self.phases.append(
+            Phase(data.text, title, work_ms, n_over, gap_ms, switches, result["work_us"] / 1000,
+                  result["pause_us"] / 1000, result["answers_per_s"], ", ".join(notes))  # fmt: skip
+        )
+
+    def beside(self, server, data, title, call):
+        self.watch(server, data, title, self.announces(server, data, self.options.seconds), call)
+
+    def run_torrents(self, server, data):
+        start_s = time.monotonic()
+        last = data.torrents - PAGE
+        paths = {
+            "GET stats": lambda: "/api/v1/stats",
+            f"GET torrents, {PAGE} at a time": lambda: (
+                f"/api/v1/torrents?offset={random.randrange(last)}&limit={PAGE}"
+            ),
+            "GET torrents, all": lambda: f"/api/v1/torrents?limit={data.torrents}",
+            "GET peers of an address": lambda: "/api/v1/peers?ip=127.77.0.1",
+        }
+        self.watch(server, data, "all peers come", self.fill(server, data))
+        self.beside(server, data, "announces", None)
+        for title, path in paths.items():
+            self.beside(server, data, title, lambda: server.take(path()))  # noqa: B023
+        self.expire(server, data, start_s)
+
+    def run_one(self, server, data):
+        torrent = f"/api/v1/torrent/{self.hash_of_first()}"
+        self.watch(server, data, "all peers come", self.fill(server, data))
+        self.beside(server, data, "announces", None)
+        self.beside(server, data, "GET torrent", lambda: server.take(torrent))
+        forget_s = time.monotonic() + self.options.seconds / 3
+        forgotten = []
+
+        def forget():
+            time.sleep(0.05)
+            if not forgotten and time.monotonic() > forget_s:
+                server.take(torrent, "DELETE")
+                forgotten.append(True)
+
+        self.beside(server, data, "DELETE torrent", forget)
+        start_s = time.monotonic()
+        self.watch(server, data, "all come again", self.fill(server, data))
+        self.expire(server, data, start_s)
+
+    def expire(self, server, data, start_s):
+        """A tenth of the peers announces until the others expire, and while they do."""
+        rest_s = start_s + data.timeout_s - time.monotonic()
+        if rest_s > 0:
+            say(f"  {rest_s:.0f} s to the timeout")
+            self.some_announces(server, data, rest_s).communicate()
+        process = self.some_announces(server, data, data.expire_s)
+        self.watch(server, data, "nine of ten expire", process)
+
+    def run(self):
+        for data in data_sets(self.options.quick):
+            if self.options.only not in (None, data.key):
+                continue
+            say(data.text)
+            binary = self.build / "rookery"
+            with Server(self.tracker_cpu, self.folder, binary, data.timeout_s) as server:
+                if self.options.apart:
+                    server.set_apart(self.load_cpu)
+                {"torrents": self.run_torrents, "one": self.run_one}[data.key](server, data)
+
+    def print(self):
+        titles = ["", "longest work, ms", f"over {LIMIT_MS} ms", "longest gap, ms", "switches",
+                  "the load's: work, ms", "gap, ms", "answers/s", ""]  # fmt: skip
+        data = None
+        for p in self.phases:
+            if p.data != data:
+                data = p.data
+                print(f"\n{data}\n\n| " + " | ".join(titles) + " |")
+                print("| --- |" + " --- |" * (len(titles) - 1))
+            print(f"| {p.title} | {p.work_ms:g} | {p.n_over} | {p.gap_ms:g} | {p.n_switches} "
+                  f"| {p.load_work_ms:.2f} | {p.load_gap_ms:.1f} | {p.answers_per_s:,.0f} | {p.note} |")  # fmt: skip
+        cpu = "a processor of its own" if self.options.apart else "the server's processor"
+        print(f"\n{machine_line(self.options.load_average)} The worker is on {cpu}.")
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(
+        prog="script/bench gaps",
+        description="The longest time that the tracker does not look at its sockets.",
+    )
+    parser.add_argument("--quick", action="store_true", help="smaller swarms, about two minutes")
+    parser.add_argument("--only", choices=["torrents", "one"], help="one of the two sets of swarms")
+    parser.add_argument("--apart", action="store_true",
+                        help="all but the worker's thread runs on the load's processor")  # fmt: skip
+    parser.add_argument("--seconds", type=float, help="of most phases: 4, with --quick 2")
+    parser.add_argument("--build-dir", default=str(ROOT / "build"), metavar="DIR")
+    parser.add_argument("--no-build", action="store_true", help="use what is built")
+    options = parser.parse_args()
+    options.seconds = options.seconds or (2 if options.quick else 4)
+    options.load_average = os.getloadavg()[0]
+    return options
+
+
+def main():
+    options = parse_options()
+    signal.signal(signal.SIGTERM, interrupted)
+    try:
+        if not options.no_build:
+            build(options.build_dir, ["rookery", "bench_tracker"])
+        with tempfile.TemporaryDirectory(prefix="rookery-bench-") as folder:
+            os.chmod(folder, 0o755)  # PostgreSQL gives up root and has to get in
+            bench = Bench(options, pathlib.Path(folder))
+            try:
+                bench.run()
+            finally:
+                bench.stop()
+                bench.print()
+    except BenchError as error:
+        say(f"script/bench: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("script/bench: interrupted")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
