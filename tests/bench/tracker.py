@@ -282,8 +282,10 @@ def main():
     signal.signal(signal.SIGTERM, interrupted)
     try:
         if not options.no_build:
-            wanted = [name for name in ["rookery"] if name in (options.trackers or ["rookery"])]
-            build(options.build_dir, ["bench_tracker", "bench_echo", *wanted])
+            targets = ["bench_tracker", "bench_echo"]
+            if not options.trackers or "rookery" in options.trackers:
+                targets.append("rookery")
+            build(options.build_dir, targets)
         with tempfile.TemporaryDirectory(prefix="rookery-bench-") as folder:
             os.chmod(folder, 0o755)  # trackers that give up root have to get in
             bench = Bench(options, pathlib.Path(folder))
