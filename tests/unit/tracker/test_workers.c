@@ -224,7 +224,10 @@ static void test_close_with_connections_of_every_kind(void **state)
     struct pollfd p = {.events = POLLOUT};
     server_init(&s);
     server_start(&s);
-    int idle = server_http(&s, 0);
+    int idle = server_http(&s, 0); /* between two requests */
+    send_text(idle, "GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+    struct pollfd answered = {.fd = idle, .events = POLLIN};
+    assert_int_equal(poll(&answered, 1, FIXTURE_PATIENCE_MS), 1);
     int head = server_http(&s, 0);
     send_text(head, "GET / HT");
     p.fd = server_http(&s, 0); /* takes no answers */
