@@ -108,7 +108,7 @@ static void stop(struct fixture *f)
 static void ask(struct fixture *f, const char *request, const char *rest, const char *what)
 {
     char text[2048];
-    char answer[16384];
+    char answer[65536];
     int fd = dial(f->port);
     (void)snprintf(text, sizeof text,
                    "%s HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: %s\r\n%s",
