@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "proto/compact.h"
+#include "tracker/swarm_choose.h"
 #include "tracker/swarm_shard.h"
 
 #include "base/banned.h"
@@ -337,15 +338,15 @@ static void choose(struct swarm_visit *v, const struct visitor *at, struct rng *
     for (int v6 = 0; v6 < 2; v6++) {
         uint32_t self = at->v6 == (v6 == 1) ? at->peer : SWARM_TABLE_NONE;
         bool wanted = (v6 ? room->cap6 : room->cap4) > 0;
-        ranges[v6] = swarm_array_range(&m->family[v6], v6 == 1, v->req->left == 0, self);
+        ranges[v6] = swarm_range(&m->family[v6], v6 == 1, v->req->left == 0, self);
         have[v6] = wanted ? peers_range_count(&ranges[v6]) : 0;
     }
     split(v, have, rng, k);
     if (k[0] > 0) {
-        swarm_array_choose(&ranges[0], k[0], rng, room->peers4, room->ids4);
+        swarm_choose(&ranges[0], k[0], rng, room->peers4, room->ids4);
     }
     if (k[1] > 0) {
-        swarm_array_choose(&ranges[1], k[1], rng, room->peers6, room->ids6);
+        swarm_choose(&ranges[1], k[1], rng, room->peers6, room->ids6);
     }
     v->answer.n4 = k[0];
     v->answer.n6 = k[1];

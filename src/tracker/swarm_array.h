@@ -19,7 +19,6 @@
 #include <stdint.h>
 
 #include "base/ids.h"
-#include "base/rng.h"
 #include "proto/announce.h"
 #include "proto/compact.h"
 #include "tracker/swarm_memory.h"
@@ -158,28 +157,5 @@ void swarm_array_remove_peer(struct swarm_array *a, uint32_t at, bool v6, uint32
 /* Makes peer i a seeder or a leecher; returns where it is now. */
 uint32_t swarm_array_set_seeder(struct swarm_array *a, struct peers *f, bool v6, uint32_t i,
                                 bool seeder);
-
-/* The peers that may be given to somebody: positions first .. first + n - 1 without skip. */
-struct peers_range {
-    const struct peers *f;
-    bool v6;
-    uint32_t first;
-    uint32_t n;
-    uint32_t skip; /* a position in the range, or SWARM_TABLE_NONE */
-};
-
-/* Who may be given to the asker at position self (SWARM_TABLE_NONE: it is of the other family). */
-struct peers_range swarm_array_range(const struct peers *f, bool v6, bool leechers_only,
-                                     uint32_t self);
-static inline uint32_t peers_range_count(const struct peers_range *r)
-{
-    return r->n - (r->skip != SWARM_TABLE_NONE);
-}
-
-/* Copy k (1 .. min(peers_range_count, NUMWANT_LIMIT)) different peers of the range in wire form to
- * out, and their ids to ids unless that is NULL. Every peer is equally likely; a few neighbours go
- * together. */
-void swarm_array_choose(const struct peers_range *r, uint32_t k, struct rng *rng, uint8_t *out,
-                        struct peer_id *ids);
 
 #endif
