@@ -102,26 +102,42 @@ static void add_counters(struct metrics_out *o, const struct stats_totals *stats
     }
 }
 
-static void add_histogram(struct metrics_out *o, const struct stats_totals *stats,
-                          enum tracker_timed what, struct metric_labels labels)
+static double time_bound_s(unsigned bucket)
+{
+    return 250e-9 * (double)(UINT64_C(1) << bucket);
+}
+
+static double gap_bound_s(unsigned bucket)
+{
+    return (double)stats_gap_bound_us(bucket) / 1e6;
+}
+
+/* labels: has a place left, for the bounds. bound_s: of a bucket; the last has none. */
+static void add_histogram(struct metrics_out *o, struct metric_labels labels,
+                          const uint64_t *buckets, unsigned n, double (*bound_s)(unsigned bucket),
+                          double sum_s)
 {
     uint64_t sum = 0;
     char value[40];
     char bound[24];
-    labels.at[2] = (struct metric_label){"le", bound};
-    for (unsigned i = 0; i < STATS_BUCKETS; i++) {
-        sum += stats->timed[what].buckets[i];
-        if (i + 1 < STATS_BUCKETS) {
-            (void)snprintf(bound, sizeof bound, "%.9g", 250e-9 * (double)(UINT64_C(1) << i));
+    size_t le = 0;
+    while (labels.at[le].name != NULL) {
+        le++;
+    }
+    labels.at[le] = (struct metric_label){"le", bound};
+    for (unsigned i = 0; i < n; i++) {
+        sum += buckets[i];
+        if (i + 1 < n) {
+            (void)snprintf(bound, sizeof bound, "%.9g", bound_s(i));
         } else {
             (void)snprintf(bound, sizeof bound, "+Inf");
         }
         (void)snprintf(value, sizeof value, "%" PRIu64, sum);
         metric_part(o, "bucket", &labels, value);
     }
-    labels.at[2].name = NULL;
+    labels.at[le].name = NULL;
     metric_part(o, "count", &labels, value);
-    (void)snprintf(value, sizeof value, "%.9f", (double)stats->timed[what].sum_ns / 1e9);
+    (void)snprintf(value, sizeof value, "%.9f", sum_s);
     metric_part(o, "sum", &labels, value);
 }
 
@@ -139,7 +155,8 @@ static void add_histograms(struct metrics_out *o, const struct stats_totals *sta
                    (int)STATS_SAMPLE_EVERY);
     metric_head(o, "rookery_request_duration_seconds", "histogram", help);
     for (unsigned i = 0; i < TIMED_COUNT; i++) {
-        add_histogram(o, stats, (enum tracker_timed)i, labels[i]);
+        add_histogram(o, labels[i], stats->timed[i].buckets, STATS_BUCKETS, time_bound_s,
+                      (double)stats->timed[i].sum_ns / 1e9);
     }
 }
 
@@ -205,23 +222,8 @@ static void add_socketio(struct metrics_out *o, const struct sio_http_stats *s)
 
 static void add_gaps(struct metrics_out *o, const struct gap_totals *gaps)
 {
-    uint64_t sum = 0;
-    char value[40];
-    char bound[24];
-    struct metric_labels labels = {{{"le", bound}}};
-    for (unsigned i = 0; i < STATS_GAP_BUCKETS; i++) {
-        sum += gaps->buckets[i];
-        if (i + 1 < STATS_GAP_BUCKETS) {
-            (void)snprintf(bound, sizeof bound, "%.9g", (double)stats_gap_bound_us(i) / 1e6);
-        } else {
-            (void)snprintf(bound, sizeof bound, "+Inf");
-        }
-        (void)snprintf(value, sizeof value, "%" PRIu64, sum);
-        metric_part(o, "bucket", &labels, value);
-    }
-    metric_part(o, "count", &none, value);
-    (void)snprintf(value, sizeof value, "%.6f", (double)gaps->sum_us / 1e6);
-    metric_part(o, "sum", &none, value);
+    add_histogram(o, none, gaps->buckets, STATS_GAP_BUCKETS, gap_bound_s,
+                  (double)gaps->sum_us / 1e6);
 }
 
 static void add_turns(struct metrics_out *o, const struct stats_totals *stats)

@@ -252,7 +252,7 @@ static void test_metrics_show_every_counter(void **state)
     assert_non_null(strstr(text, "\nrookery_loop_gap_seconds_bucket{le=\"0.002\"} 7\n"));
     assert_non_null(strstr(text, "\nrookery_loop_gap_seconds_bucket{le=\"+Inf\"} 8\n"));
     assert_non_null(strstr(text, "\nrookery_loop_gap_seconds_count 8\n"));
-    assert_non_null(strstr(text, "\nrookery_loop_gap_seconds_sum 0.002500\n"));
+    assert_non_null(strstr(text, "\nrookery_loop_gap_seconds_sum 0.002500000\n"));
     assert_non_null(strstr(text, "\nrookery_loop_work_seconds_bucket{le=\"0.000125\"} 0\n"));
     assert_non_null(strstr(text, "\nrookery_loop_work_seconds_count 8\n"));
     /* Every sample's metric was announced before. */
