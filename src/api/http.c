@@ -1,7 +1,6 @@
 /* Happy path   accept -> http_intake.c has h2o read a head -> on_req makes an exchange and asks
  *              cfg.admit -> the body, http_intake.c -> the handler -> http_reply: h2o sends it; or
- *              http_stream: the exchange waits in `ready`, on_idle lets it produce a slice, h2o
- *              sends it, on_proceed puts it back -> last slice.
+ *              http_stream.c: a slice at a time.
  *              h2o disposes of the request -> on_req_gone: the exchange is cut from it.
  * Failures     a request that was not admitted, or whose body is refused: the connection ends
  *              behind the answer, and lingers, since its client may still be sending.
@@ -18,7 +17,6 @@
 #include "api/http.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -39,9 +37,6 @@ enum {
     BACKLOG = 128,
     TICK_MS = 500,
     CLOSING_TICK_MS = 20,
-    SLICE_LEN = 32 * 1024,   /* bytes of a stream that are sent at once */
-    SLICE_MAX = 1024 * 1024, /* what one call of a producer may add at most */
-    STREAMS_NS = 250 * 1000, /* time for streams in one turn of the loop */
 };
 
 struct handler {
@@ -58,14 +53,6 @@ void http_exchange_unref(struct http_exchange *x)
     }
 }
 
-static void stream_release(struct http_exchange *x)
-{
-    if (x->produce != NULL) {
-        x->produce = NULL;
-        x->release(x->ctx);
-    }
-}
-
 /* h2o's request is going: by a dispose callback of its memory pool. */
 static void on_req_gone(void *pool_chunk)
 {
@@ -78,31 +65,9 @@ static void on_req_gone(void *pool_chunk)
     x->req = NULL;
     x->server = NULL;
     x->conn = NULL;
-    stream_release(x);
+    http_stream_release(x);
     buf_release(&x->out);
     http_exchange_unref(x);
-}
-
-static void on_idle(uv_idle_t *idle);
-
-void http_wake(struct http_server *s)
-{
-    uv_idle_start(&s->idle, on_idle);
-}
-
-static void make_ready(struct http_exchange *x)
-{
-    list_add_tail(&x->server->ready, &x->ready);
-    http_wake(x->server);
-}
-
-static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
-{
-    struct http_exchange *x = container_of(generator, struct http_exchange, generator);
-    (void)req;
-    x->sent_ms = 0;
-    buf_clear(&x->out);
-    make_ready(x);
 }
 
 static struct http_conn *conn_of(h2o_req_t *req)
@@ -113,7 +78,7 @@ static struct http_conn *conn_of(h2o_req_t *req)
 static struct http_exchange *exchange_new(struct http_server *s, h2o_req_t *req)
 {
     struct http_exchange *x = mem_new(struct http_exchange);
-    x->generator = (h2o_generator_t){.proceed = on_proceed};
+    x->generator = (h2o_generator_t){.proceed = http_stream_on_proceed};
     x->req = req;
     x->server = s;
     x->conn = conn_of(req);
@@ -121,7 +86,7 @@ static struct http_exchange *exchange_new(struct http_server *s, h2o_req_t *req)
     x->has_body = http_intake_has_body(x->conn);
     x->body_unread = x->has_body;
     x->n_refs = 2;
-    buf_init(&x->out, SLICE_MAX);
+    buf_init(&x->out, HTTP_SLICE_MAX);
     list_add_tail(&s->exchanges, &x->link);
     x->conn->n_exchanges++;
     struct http_exchange **chunk = h2o_mem_alloc_shared(&req->pool, sizeof(x), on_req_gone);
@@ -217,8 +182,7 @@ void http_set_head(struct http_exchange *x, int status, const char *content_type
     x->sent_ms = uv_now(x->server->loop);
 }
 
-/* x may be gone behind it. */
-static void send_bytes(struct http_exchange *x, h2o_iovec_t bytes, h2o_send_state_t state)
+void http_send(struct http_exchange *x, h2o_iovec_t bytes, h2o_send_state_t state)
 {
     struct http_conn *conn = x->conn;
     h2o_send(x->req, &bytes, x->head || bytes.len == 0 ? 0 : 1, state);
@@ -239,7 +203,7 @@ static void reply_now(struct http_exchange *x, int status, const char *content_t
     }
     req->res.content_length = status == 204 ? SIZE_MAX : body.n;
     h2o_start_response(req, &x->generator);
-    send_bytes(x, copy, H2O_SEND_STATE_FINAL);
+    http_send(x, copy, H2O_SEND_STATE_FINAL);
 }
 
 void http_add_header(struct http_exchange *x, const char *name, struct span value)
@@ -261,32 +225,6 @@ void http_reply(struct http_exchange *x, int status, const char *content_type, s
     http_exchange_unref(x);
 }
 
-void http_stream(struct http_exchange *x, const char *content_type, http_produce produce,
-                 void (*release)(void *ctx), void *ctx)
-{
-    if (x->req == NULL || x->answered || x->head) {
-        release(ctx);
-        if (x->req != NULL && !x->answered) {
-            http_set_head(x, 200, content_type);
-            h2o_start_response(x->req, &x->generator);
-            send_bytes(x, (h2o_iovec_t){NULL, 0}, H2O_SEND_STATE_FINAL);
-        }
-        http_exchange_unref(x);
-        return;
-    }
-    x->produce = produce;
-    x->release = release;
-    x->ctx = ctx;
-    http_set_head(x, 200, content_type);
-    x->sent_ms = 0;
-    if (x->req->version < 0x101) {
-        x->req->http1_is_persistent = 0; /* without chunks, the end of the connection is the end */
-    }
-    h2o_start_response(x->req, &x->generator);
-    make_ready(x);
-    http_exchange_unref(x);
-}
-
 bool http_header(const struct http_request *req, const char *name, struct span *value)
 {
     const h2o_headers_t *headers = req->headers;
@@ -298,48 +236,6 @@ bool http_header(const struct http_request *req, const char *name, struct span *
         }
     }
     return false;
-}
-
-/* ---- streams ----------------------------------------------------------------------------- */
-
-static void run_slice(struct http_exchange *x, uint64_t until_ns)
-{
-    bool more = true;
-    do {
-        more = x->produce(x->ctx, &x->out);
-    } while (more && !x->broken && x->out.len < SLICE_LEN && uv_hrtime() < until_ns);
-    x->broken = x->broken || x->out.bad;
-    if (more && !x->broken && x->out.len == 0) {
-        make_ready(x);
-        return;
-    }
-    h2o_send_state_t state = x->broken ? H2O_SEND_STATE_ERROR
-                             : more    ? H2O_SEND_STATE_IN_PROGRESS
-                                       : H2O_SEND_STATE_FINAL;
-    if (state != H2O_SEND_STATE_IN_PROGRESS) {
-        stream_release(x);
-    }
-    x->sent_ms = uv_now(x->server->loop);
-    send_bytes(x, (h2o_iovec_t){(char *)x->out.p, x->out.len}, state);
-}
-
-static void on_idle(uv_idle_t *idle)
-{
-    struct http_server *s = idle->data;
-    uint64_t until_ns = uv_hrtime() + STREAMS_NS;
-    http_websockets_flush(s);
-    do {
-        struct list *first = list_first(&s->ready);
-        if (first == NULL) {
-            uv_idle_stop(idle);
-            break;
-        }
-        list_remove(first);
-        run_slice(container_of(first, struct http_exchange, ready), until_ns);
-    } while (uv_hrtime() < until_ns);
-    /* Others on this processor, the tracker's workers among them, do not wait for the end of all
-     * streams: that costs nothing where there is nobody. */
-    (void)sched_yield();
 }
 
 /* ---- connections ------------------------------------------------------------------------- */

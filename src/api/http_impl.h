@@ -108,8 +108,17 @@ void http_set_head(struct http_exchange *x, int status, const char *content_type
 void http_conn_cut(struct http_conn *conn);
 /* When it is closed, it will be by http_linger.h. */
 void http_conn_linger(struct http_conn *conn);
+/* Gives h2o bytes of the answer; x may be gone behind it. */
+void http_send(struct http_exchange *x, h2o_iovec_t bytes, h2o_send_state_t state);
+
+/* http_stream.c: what one call of a producer may add at most. */
+enum { HTTP_SLICE_MAX = 1024 * 1024 };
 /* The idle handle runs until nothing is ready. */
 void http_wake(struct http_server *s);
+/* h2o has sent a slice of a stream. */
+void http_stream_on_proceed(h2o_generator_t *generator, h2o_req_t *req);
+/* Ends the producer, if there is one. */
+void http_stream_release(struct http_exchange *x);
 
 /* http_intake.c: what a client sends, up to the end of a request. */
 void http_intake_configure(struct http_server *s);
