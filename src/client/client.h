@@ -112,7 +112,8 @@ struct client_options {
 int client_options_of(const struct client *c, const struct infohash *hash,
                       struct client_options *out);
 /* What is to be changed of it. NULL, and bits that are in neither: as it is. Share mode downloads
- * nothing: TORRENT_UPLOAD_ONLY begins with TORRENT_SHARE_MODE, and ends with it unless it is set here. */
+ * nothing: TORRENT_UPLOAD_ONLY begins with TORRENT_SHARE_MODE, and ends with it unless it is set
+ * here. */
 struct client_change {
     unsigned set, clear; /* of the flags; a bit that is in both is set */
     const uint64_t *max_down_bps, *max_up_bps;

@@ -42,8 +42,8 @@ bool torrent_may_request(const struct torrent *t)
            (t->flags & TORRENT_UPLOAD_ONLY) == 0 && !engine_disk_is_full(t->e);
 }
 
-/* n blocks were picked because of `why`, where there was room for more or not. In the end game, and in no other, a block
- * is asked of two. */
+/* n blocks were picked because of why, where there was room for so many. In the end game, and only
+ * there, a block is asked of two. */
 static void count_pick(struct conn *c, enum engine_pick why, const struct wire_block *blocks,
                        size_t n, size_t room)
 {

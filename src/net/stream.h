@@ -4,8 +4,8 @@
  *           into and from its own memory; the kernel's buffers are the only ones.
  * Events    on_readable while bytes wait and reading is on (level-triggered: it comes again while
  *           not all was read); on_writable once after a write that did not take all.
- * Connect   from a given source address; on_connected exactly once, 0 or why not (err_from_socket), unless it was
- *           closed before. The time limit is the user's.
+ * Connect   from a given source address; on_connected exactly once, 0 or why not (err_from_socket),
+ *           unless it was closed before. The time limit is the user's.
  * Signals   the process must ignore SIGPIPE.
  * Thread    the loop's. Every callback may call stream_close.
  */

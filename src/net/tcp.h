@@ -1,4 +1,5 @@
-/* tcp.h: accepted TCP connections (stream.h listens), plain or TLS, without the user seeing the difference.
+/* tcp.h: accepted TCP connections (stream.h listens), plain or TLS, without the user seeing the
+ * difference.
  *
  * Begin     a connection that was accepted is a descriptor that the loop does not know: tcp_read_now
  *           and tcp_write go straight to it, so that a short one costs no more than its system
