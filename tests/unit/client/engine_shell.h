@@ -194,6 +194,13 @@ static inline const struct engine_out *shell_out(const struct shell *s, enum eng
     return NULL;
 }
 
+static inline struct engine_totals shell_totals(const struct shell *s)
+{
+    struct engine_totals t;
+    engine_totals(s->e, &t);
+    return t;
+}
+
 static inline void shell_release(struct shell *s)
 {
     shell_let_go(s);

@@ -76,13 +76,6 @@ static uint32_t n_peers(const struct bench *b)
     return st.n_peers;
 }
 
-static struct engine_totals totals_of(const struct bench *b)
-{
-    struct engine_totals t;
-    engine_totals(b->s.e, &t);
-    return t;
-}
-
 /* ---- who may come in ---- */
 
 static void test_strangers_of_one_address_are_few(void **state)
@@ -98,7 +91,7 @@ static void test_strangers_of_one_address_are_few(void **state)
         n += accept_from(&b, text) != 0 ? 1 : 0;
     }
     assert_int_equal(n, 8);
-    assert_int_equal(totals_of(&b).accepts_refused, 992);
+    assert_int_equal(shell_totals(&b.s).accepts_refused, 992);
     assert_int_not_equal(accept_from(&b, "198.51.100.2:1024"), 0);
     /* A handshake that never comes frees its place after its time. */
     shell_run(&b.s, PEER_HANDSHAKE_MS + 1);
@@ -371,7 +364,7 @@ static void test_half_open_are_limited_and_time_out(void **state)
     add_peers(&b, b.id, 50);
     shell_run(&b.s, 14000);
     assert_int_equal(b.s.n_outs[ENGINE_OUT_CONNECT], 20);
-    assert_int_equal(totals_of(&b).n_half_open, 20);
+    assert_int_equal(shell_totals(&b.s).n_half_open, 20);
     /* One connects, one fails: two places. */
     engine_on_connected(b.s.e, shell_out(&b.s, ENGINE_OUT_CONNECT, 0)->conn, 0, b.s.now_ms);
     engine_on_connected(b.s.e, shell_out(&b.s, ENGINE_OUT_CONNECT, 1)->conn, ERR_UNAVAILABLE,
@@ -606,7 +599,7 @@ static void test_a_slow_disk_stops_reading(void **state)
     assert_int_equal(st.n_pieces_have, 0);
     assert_int_equal(engine_read_room(b.s.e, w.conn, b.s.now_ms), 0);
     /* The last read may have gone over the limit. */
-    assert_in_range(totals_of(&b).disk_queue_len, PIECE_LEN, PIECE_LEN + (1 << 18));
+    assert_in_range(shell_totals(&b.s).disk_queue_len, PIECE_LEN, PIECE_LEN + (1 << 18));
     shell_forget(&b.s);
     shell_let_go(&b.s);
     assert_int_equal(b.s.n_reads, 1);

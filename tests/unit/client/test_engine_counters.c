@@ -55,13 +55,6 @@ static void bench_release(struct bench *b)
     content_release(&b->c);
 }
 
-static struct engine_totals totals_of(const struct bench *b)
-{
-    struct engine_totals t;
-    engine_totals(b->s.e, &t);
-    return t;
-}
-
 static conn_id knock(struct bench *b, size_t i)
 {
     char text[ENDPOINT_TEXT_LEN];
@@ -123,7 +116,7 @@ static void every_code_has_its_count(void **state)
         const struct engine_out *out = shell_out(&b.s, ENGINE_OUT_CONNECT, 0);
         assert_non_null(out);
         engine_on_connected(b.s.e, out->conn, -code, b.s.now_ms);
-        struct engine_totals t = totals_of(&b);
+        struct engine_totals t = shell_totals(&b.s);
         for (int i = 0; i <= ERR_N; i++) {
             assert_int_equal(t.ends[i], i == code ? 2 : 0);
         }
@@ -140,7 +133,7 @@ static void an_attempt_that_nobody_answers(void **state)
     bench_init(&b, 8, false);
     engine_add_peer(b.s.e, b.id, &peer, b.s.now_ms);
     shell_run(&b.s, 20000);
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_int_equal(t.connects_timed_out, 1);
     assert_int_equal(t.ends[-ERR_TIMEOUT], 1);
     assert_int_equal(t.partings.idle + t.partings.no_handshake, 0);
@@ -155,7 +148,7 @@ static void who_is_silent(void **state)
     assert_int_not_equal(knock(&b, 1), 0);
     meet(&b, 0);
     shell_run(&b.s, 300000);
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_int_equal(t.partings.no_handshake, 1);
     assert_int_equal(t.partings.idle, 1);
     assert_int_equal(t.closed_by_time, 2);
@@ -169,12 +162,12 @@ static void nothing_to_tell_each_other(void **state)
     (void)state;
     bench_init(&b, 8, true);
     wire_talk(meet_seed(&b, 0));
-    assert_int_equal(totals_of(&b).partings.uninteresting, 1);
+    assert_int_equal(shell_totals(&b.s).partings.uninteresting, 1);
     meet(&b, 1);
     meet(&b, 2);
     engine_pause(b.s.e, b.id, b.s.now_ms);
     shell_drain(&b.s);
-    assert_int_equal(totals_of(&b).partings.uninteresting, 3);
+    assert_int_equal(shell_totals(&b.s).partings.uninteresting, 3);
     bench_release(&b);
 }
 
@@ -189,19 +182,19 @@ static void more_than_there_is_place_for(void **state)
     wire_init(w, &b.s, &b.c, knock(&b, 1), false);
     wire_shake(w, &b.c.hash, 'b');
     (void)wire_push(w);
-    assert_int_equal(totals_of(&b).partings.too_many, 1);
+    assert_int_equal(shell_totals(&b.s).partings.too_many, 1);
     uint64_t n = 0;
     while (knock(&b, 2) != 0) {
         assert_true(++n < 100);
     }
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_int_equal(t.partings.too_many, 2);
     assert_int_equal(t.accepts_refused, 1);
     /* A client that stops refuses everybody, however few they are. */
     engine_stop(b.s.e, b.s.now_ms);
     shell_drain(&b.s);
     assert_int_equal(knock(&b, 2), 0);
-    assert_int_equal(totals_of(&b).partings.too_many, 2);
+    assert_int_equal(shell_totals(&b.s).partings.too_many, 2);
     bench_release(&b);
 }
 
@@ -213,11 +206,11 @@ static void unchoked_and_then_fed(void **state)
     (void)state;
     bench_init(&b, 8, false);
     struct wire *w = meet_seed(&b, 0);
-    for (int i = 0; i < 1000 && totals_of(&b).pieces_had < 8; i++) {
+    for (int i = 0; i < 1000 && shell_totals(&b.s).pieces_had < 8; i++) {
         wire_talk(w);
         shell_run(&b.s, 100);
     }
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_int_equal(t.pieces_had, 8);
     assert_int_equal(t.picks[PICK_UNCHOKE], 1);
     assert_in_range(t.picks[PICK_INCOMING], 1, t.in.calls);
@@ -237,10 +230,10 @@ static void it_has_a_piece_now(void **state)
     bench_init(&b, 8, false);
     struct wire *w = meet(&b, 0);
     say(w, WIRE_UNCHOKE);
-    assert_int_equal(totals_of(&b).picks[PICK_INTERESTING], 0);
+    assert_int_equal(shell_totals(&b.s).picks[PICK_INTERESTING], 0);
     say_have(w, 3);
-    assert_int_equal(totals_of(&b).picks[PICK_INTERESTING], 1);
-    assert_int_equal(totals_of(&b).picks[PICK_UNCHOKE], 0);
+    assert_int_equal(shell_totals(&b.s).picks[PICK_INTERESTING], 1);
+    assert_int_equal(shell_totals(&b.s).picks[PICK_UNCHOKE], 0);
     bench_release(&b);
 }
 
@@ -265,11 +258,11 @@ static void it_rejects(void **state)
     (void)wire_push(w);
     (void)wire_pull(w);
     const struct wire_block block = answer_of(w);
-    assert_int_equal(totals_of(&b).picks[PICK_REJECT], 0);
+    assert_int_equal(shell_totals(&b.s).picks[PICK_REJECT], 0);
     w->n_to = 0;
     wire_say_msg(w, &(struct peer_wire_msg){.type = WIRE_REJECT, .block = block});
     (void)wire_push(w);
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_int_equal(t.messages.in[WIRE_REJECT], 1);
     assert_int_equal(t.picks[PICK_REJECT], 1);
     assert_int_equal(t.picks[PICK_INCOMING], 0);
@@ -284,9 +277,9 @@ static void it_answers_too_late(void **state)
     struct wire *w = meet_seed(&b, 0);
     (void)wire_push(w);
     shell_run(&b.s, REQUESTS_TIMEOUT_MS - 1000);
-    assert_int_equal(totals_of(&b).picks[PICK_SNUBBED], 0);
+    assert_int_equal(shell_totals(&b.s).picks[PICK_SNUBBED], 0);
     shell_run(&b.s, 2000);
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_in_range(t.picks[PICK_SNUBBED], 1, 2);
     assert_true(t.messages.out[WIRE_CANCEL] > 0);
     bench_release(&b);
@@ -308,10 +301,10 @@ static void a_bad_piece_is_wanted_again(void **state)
     (void)wire_pull(bad); /* asked for the rest */
     say(idle, WIRE_UNCHOKE);
     say_have(idle, 5);
-    assert_int_equal(totals_of(&b).messages.out[WIRE_REQUEST], BLOCKS);
-    assert_int_equal(totals_of(&b).picks[PICK_HASH_FAIL], 0);
+    assert_int_equal(shell_totals(&b.s).messages.out[WIRE_REQUEST], BLOCKS);
+    assert_int_equal(shell_totals(&b.s).picks[PICK_HASH_FAIL], 0);
     (void)wire_push(bad);
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_int_equal(t.hash_failures, 1);
     assert_int_equal(t.banned, 1);
     assert_int_equal(t.picks[PICK_HASH_FAIL], 1);
@@ -330,11 +323,11 @@ static void the_end_game(void **state)
     (void)wire_push(slow);
     (void)wire_push(quick);
     (void)wire_pull(quick);
-    assert_int_equal(totals_of(&b).messages.out[WIRE_REQUEST], BLOCKS);
-    assert_int_equal(totals_of(&b).now.end_game, 0);
-    assert_int_equal(totals_of(&b).picks[PICK_END_GAME], 0);
+    assert_int_equal(shell_totals(&b.s).messages.out[WIRE_REQUEST], BLOCKS);
+    assert_int_equal(shell_totals(&b.s).now.end_game, 0);
+    assert_int_equal(shell_totals(&b.s).picks[PICK_END_GAME], 0);
     (void)wire_push(quick);
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_int_equal(t.picks[PICK_END_GAME], 1);
     assert_int_equal(t.messages.out[WIRE_REQUEST], BLOCKS + 1);
     assert_int_equal(t.now.end_game, 1);
@@ -343,14 +336,14 @@ static void the_end_game(void **state)
     (void)wire_pull(quick);
     const struct wire_block twice = answer_of(quick);
     (void)wire_push(quick); /* what the slow one owes came from the quick one */
-    t = totals_of(&b);
+    t = shell_totals(&b.s);
     assert_int_equal(t.messages.out[WIRE_CANCEL], 1);
     assert_in_range(t.picks[PICK_REDUNDANT] + t.picks[PICK_END_GAME], 2, 3);
     const uint64_t n_redundant = t.picks[PICK_REDUNDANT];
     assert_true(n_redundant > 0);
     wire_give(slow, &twice); /* it was on its way already */
     (void)wire_push(slow);
-    t = totals_of(&b);
+    t = shell_totals(&b.s);
     assert_int_equal(t.waste[WASTE_CANCELLED], WIRE_BLOCK_LEN);
     assert_int_equal(t.picks[PICK_REDUNDANT], n_redundant + 1);
     bench_release(&b);
@@ -366,11 +359,11 @@ static void what_waits_for_the_download_limit(void **state)
     cfg.max_down_bps = 20000;
     bench_init_with(&b, 8, false, &cfg, NULL);
     struct wire *w = meet_seed(&b, 0);
-    for (int i = 0; i < 100 && totals_of(&b).now.limited_down == 0; i++) {
+    for (int i = 0; i < 100 && shell_totals(&b.s).now.limited_down == 0; i++) {
         wire_talk(w);
         shell_run(&b.s, 1);
     }
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_int_equal(t.now.limited_down, 1);
     assert_true(t.limited_down_len >= WIRE_BLOCK_LEN);
     assert_int_equal(t.limited_down_len % WIRE_BLOCK_LEN, 0);
@@ -388,11 +381,11 @@ static void what_waits_for_the_upload_limit(void **state)
     struct wire *w = meet(&b, 0);
     w->asks = true;
     say(w, WIRE_INTERESTED);
-    for (int i = 0; i < 100 && totals_of(&b).now.limited_up == 0; i++) {
+    for (int i = 0; i < 100 && shell_totals(&b.s).now.limited_up == 0; i++) {
         wire_talk(w);
         shell_run(&b.s, 1);
     }
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_int_equal(t.now.limited_up, 1);
     assert_in_range(t.limited_up_len, 1, 8 * PIECE_LEN);
     assert_int_equal(t.limited_down_len, 0);
@@ -412,13 +405,13 @@ static void a_disk_that_is_behind(void **state)
         wire_talk(w);
         shell_run(&b.s, 10);
     }
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_true(t.disk_queue_writes >= 1);
     assert_int_equal(t.disk_queue_reads, 0);
     assert_int_equal(t.disk_relieved, 0);
     assert_int_equal(t.now.waits_for_disk, 1);
     shell_let_go(&b.s);
-    t = totals_of(&b);
+    t = shell_totals(&b.s);
     assert_int_equal(t.disk_relieved, 1);
     assert_int_equal(t.disk_queue_writes, 0);
     bench_release(&b);
@@ -434,11 +427,11 @@ static void reads_that_are_under_way(void **state)
     b.s.hold_disk = true;
     wire_say_msg(w, &(struct peer_wire_msg){.type = WIRE_REQUEST, .block = {2, 0, WIRE_BLOCK_LEN}});
     wire_talk(w);
-    assert_int_equal(totals_of(&b).disk_queue_reads, 1);
-    assert_int_equal(totals_of(&b).disk_queue_writes, 0);
+    assert_int_equal(shell_totals(&b.s).disk_queue_reads, 1);
+    assert_int_equal(shell_totals(&b.s).disk_queue_writes, 0);
     shell_let_go(&b.s);
-    assert_int_equal(totals_of(&b).disk_queue_reads, 0);
-    assert_int_equal(totals_of(&b).blocks_read, 1);
+    assert_int_equal(shell_totals(&b.s).disk_queue_reads, 0);
+    assert_int_equal(shell_totals(&b.s).blocks_read, 1);
     bench_release(&b);
 }
 
@@ -454,7 +447,7 @@ static void what_is_read_to_be_hashed(void **state)
     say(w, WIRE_INTERESTED);
     wire_say_msg(w, &(struct peer_wire_msg){.type = WIRE_REQUEST, .block = {2, 0, WIRE_BLOCK_LEN}});
     wire_talk(w);
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_int_equal(t.disk_hashes, 1);
     assert_int_equal(t.disk_reads, 1);
     assert_int_equal(t.blocks_hashed, BLOCKS);
@@ -489,11 +482,11 @@ static void a_piece_that_is_read_back(void **state)
     struct wire *w = meet(&b, 0);
     say(w, WIRE_UNCHOKE);
     say_have(w, 3);
-    for (int i = 0; i < 100 && totals_of(&b).pieces_had == 0; i++) {
+    for (int i = 0; i < 100 && shell_totals(&b.s).pieces_had == 0; i++) {
         wire_talk(w);
         shell_run(&b.s, 10);
     }
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_int_equal(t.pieces_had, 1);
     assert_int_equal(t.blocks_read_back, BLOCKS);
     assert_int_equal(t.messages.in[WIRE_PIECE], BLOCKS - 1);

@@ -36,13 +36,6 @@ static void bench_release(struct bench *b)
     content_release(&b->c);
 }
 
-static struct engine_totals totals_of(const struct bench *b)
-{
-    struct engine_totals t;
-    engine_totals(b->s.e, &t);
-    return t;
-}
-
 static void come(struct bench *b, struct wire *w, const char *remote, uint8_t id, bool seed)
 {
     struct endpoint from = at(remote);
@@ -85,7 +78,7 @@ static void test_a_peer_that_downloads(void **state)
         shell_run(&b.s, 100);
         wire_talk(&w);
     }
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_int_equal(w.n_payload, b.c.len);
     assert_int_equal(t.messages.out[WIRE_PIECE] * WIRE_BLOCK_LEN, w.n_payload);
     assert_int_equal(t.wire.up_payload, w.n_payload);
@@ -116,17 +109,17 @@ static void test_a_peer_that_is_downloaded_from(void **state)
     struct wire w;
     (void)state;
     bench_init(&b, false, NULL);
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_int_equal(t.pieces_added, N_PIECES);
     assert_int_equal(t.pieces_had, 0);
     come(&b, &w, "198.51.100.1:1024", 'a', true);
-    t = totals_of(&b);
+    t = shell_totals(&b.s);
     assert_int_equal(t.messages.in[WIRE_HAVE_ALL], 1);
     assert_int_equal(t.messages.out[WIRE_HAVE_NONE], 1);
     for (int i = 0; i < 1000 && t.pieces_had < N_PIECES; i++) {
         wire_talk(&w);
         shell_run(&b.s, 100);
-        t = totals_of(&b);
+        t = shell_totals(&b.s);
     }
     uint64_t n_blocks = b.c.len / WIRE_BLOCK_LEN;
     assert_int_equal(t.pieces_had, N_PIECES);
@@ -150,17 +143,17 @@ static void test_pieces_of_a_torrent_that_goes(void **state)
     (void)state;
     bench_init(&b, true, NULL);
     shell_run(&b.s, 1000);
-    assert_int_equal(totals_of(&b).pieces_had, N_PIECES);
+    assert_int_equal(shell_totals(&b.s).pieces_had, N_PIECES);
     engine_recheck(b.s.e, b.id, b.s.now_ms);
     shell_drain(&b.s);
     shell_run(&b.s, 1000);
-    assert_int_equal(totals_of(&b).pieces_had, N_PIECES);
+    assert_int_equal(shell_totals(&b.s).pieces_had, N_PIECES);
     engine_remove_torrent(b.s.e, b.id, false, b.s.now_ms);
     shell_drain(&b.s);
     shell_run(&b.s, 10000);
     assert_int_equal(engine_find(b.s.e, &b.c.hash), 0);
-    assert_int_equal(totals_of(&b).pieces_had, N_PIECES);
-    assert_int_equal(totals_of(&b).pieces_added, N_PIECES);
+    assert_int_equal(shell_totals(&b.s).pieces_had, N_PIECES);
+    assert_int_equal(shell_totals(&b.s).pieces_added, N_PIECES);
     bench_release(&b);
 }
 
@@ -181,7 +174,7 @@ static void test_blocks_that_nobody_asked_for(void **state)
         come(&b, &w, "198.51.100.1:1024", 'a', false);
         wire_give(&w, &block);
         wire_talk(&w);
-        struct engine_totals t = totals_of(&b);
+        struct engine_totals t = shell_totals(&b.s);
         struct torrent_status st;
         assert_int_equal(t.waste[cases[i].why], WIRE_BLOCK_LEN);
         assert_int_equal(t.wasted, WIRE_BLOCK_LEN);
@@ -213,11 +206,11 @@ static void test_how_connections_end(void **state)
         struct wire w;
         bench_init(&b, true, NULL);
         come(&b, &w, "198.51.100.1:1024", 'a', false);
-        assert_int_equal(totals_of(&b).now.connected, 1);
+        assert_int_equal(shell_totals(&b.s).now.connected, 1);
         engine_on_closed(b.s.e, w.conn, cases[i].why, b.s.now_ms);
         engine_on_closed(b.s.e, w.conn, cases[i].why, b.s.now_ms);
         shell_drain(&b.s);
-        struct engine_totals t = totals_of(&b);
+        struct engine_totals t = shell_totals(&b.s);
         assert_int_equal(t.disconnects, 1);
         assert_int_equal(t.ends[-ERR_CLOSED], cases[i].ended);
         assert_int_equal(t.broken, cases[i].broken);
@@ -247,7 +240,7 @@ static void test_attempts_that_fail(void **state)
         out = shell_out(&b.s, ENGINE_OUT_CONNECT, 0);
         assert_non_null(out);
         engine_on_connected(b.s.e, out->conn, cases[i].status, b.s.now_ms);
-        struct engine_totals t = totals_of(&b);
+        struct engine_totals t = shell_totals(&b.s);
         assert_int_equal(t.connects, 1);
         assert_int_equal(t.connects_failed, 1);
         assert_int_equal(t.ends[-ERR_REFUSED], cases[i].refused);
@@ -265,13 +258,13 @@ static void test_states_of_torrents(void **state)
     (void)state;
     bench_init(&b, true, NULL);
     shell_run(&b.s, 1000);
-    struct engine_totals t = totals_of(&b);
+    struct engine_totals t = shell_totals(&b.s);
     assert_int_equal(t.n_running[TORRENT_SEEDING], 1);
     assert_int_equal(t.n_stopped, 0);
     assert_true(t.n_slots > 0);
     engine_pause(b.s.e, b.id, b.s.now_ms);
     shell_drain(&b.s);
-    t = totals_of(&b);
+    t = shell_totals(&b.s);
     assert_int_equal(t.n_torrents[TORRENT_SEEDING], 1);
     assert_int_equal(t.n_running[TORRENT_SEEDING], 0);
     assert_int_equal(t.n_stopped, 1);
