@@ -4,19 +4,18 @@ most work. The server has one processor, the load generator another. How to read
 docs/performance.md.
 """
 
-import argparse
 import dataclasses
 import json
 import os
 import pathlib
 import random
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 
-from common import ROOT, BenchError, build, interrupted, machine_line, say, two_cpus
+from common import (
+    BenchError, load_command, machine_line, main, options_parser, parse, say, tool, two_cpus,
+)  # fmt: skip
 from servers import Rookery
 
 LIMIT_MS = 2  # has to be a bound of the server's histograms
@@ -78,19 +77,19 @@ class Server(Rookery):
         samples = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
         return {name: float(value) for name, value in samples}
 
-    def threads(self, of_workers):
-        for task in pathlib.Path(f"/proc/{self.udp.pid}/task").iterdir():
-            if (task / "comm").read_text().startswith("tracker-") == of_workers:
-                yield task
+    def tasks(self):
+        return pathlib.Path(f"/proc/{self.udp.pid}/task")
 
     def switches(self):
-        texts = [(task / "status").read_text() for task in self.threads(True)]
+        texts = [(self.tasks() / str(id) / "status").read_text() for id in self.worker_threads()]
         return sum(int(text.split("nonvoluntary_ctxt_switches:")[1].split()[0]) for text in texts)
 
     def set_apart(self, cpu):
         """All threads but the workers go to another processor."""
-        for task in self.threads(False):
-            os.sched_setaffinity(int(task.name), {cpu})
+        for thread in {int(task.name) for task in self.tasks().iterdir()}.difference(
+            self.worker_threads()
+        ):
+            os.sched_setaffinity(thread, {cpu})
 
 
 def longest(what, before, after):
@@ -110,31 +109,24 @@ class Bench:
         self.build = pathlib.Path(options.build_dir)
         self.tracker_cpu, self.load_cpu = two_cpus()
         self.phases = []
-        self.running = []  # load generators
+        self.running = None  # a load generator
 
     def stop(self):
-        for process in self.running:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-
-    def tool(self, *arguments):
-        command = [self.build / "tests" / "bench" / "bench_tracker", *arguments]
-        process = subprocess.Popen(
-            [str(word) for word in command],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        self.running = [process]
-        return process
+        if self.running is not None and self.running.poll() is None:
+            self.running.kill()
+            self.running.wait()
 
     def hash_of_first(self):
-        return self.tool("--hashes-of", 1).communicate()[0].strip()
+        command = [tool(self.build, "bench_tracker"), "--hashes-of", "1"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     def load(self, server, data, kind, *arguments):
-        return self.tool(
-            "--kind", kind, "--tracker", server.udp.address, "--pid", server.udp.pid,
-            "--cpu", self.load_cpu, "--torrents", data.torrents, "--peers", data.peers, *arguments,
+        process = subprocess.Popen(
+            load_command(self.build, kind, server, self.load_cpu, data, arguments),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+        self.running = process
+        return process
 
     def fill(self, server, data):
         return self.load(server, data, "udp-fill", "--numwant", 1, "--event", "started")
@@ -230,7 +222,7 @@ class Bench:
             if self.options.only not in (None, data.key):
                 continue
             say(data.text)
-            binary = self.build / "rookery"
+            binary = tool(self.build, "rookery")
             with Server(self.tracker_cpu, self.folder, binary, data.timeout_s) as server:
                 if self.options.apart:
                     server.set_apart(self.load_cpu)
@@ -252,45 +244,28 @@ class Bench:
 
 
 def parse_options():
-    parser = argparse.ArgumentParser(
-        prog="script/bench gaps",
-        description="The longest time that the tracker does not look at its sockets.",
+    parser = options_parser(
+        "gaps",
+        "The longest time that the tracker does not look at its sockets.",
+        "smaller swarms, about two minutes",
     )
-    parser.add_argument("--quick", action="store_true", help="smaller swarms, about two minutes")
     parser.add_argument("--only", choices=["torrents", "one"], help="one of the two sets of swarms")
     parser.add_argument("--apart", action="store_true",
                         help="all but the worker's thread runs on the load's processor")  # fmt: skip
     parser.add_argument("--seconds", type=float, help="of most phases: 4, with --quick 2")
-    parser.add_argument("--build-dir", default=str(ROOT / "build"), metavar="DIR")
-    parser.add_argument("--no-build", action="store_true", help="use what is built")
-    options = parser.parse_args()
-    options.seconds = options.seconds or (2 if options.quick else 4)
-    options.load_average = os.getloadavg()[0]
-    return options
+    return parse(parser, seconds=(4, 2))
 
 
-def main():
-    options = parse_options()
-    signal.signal(signal.SIGTERM, interrupted)
+def run(options, folder):
+    bench = Bench(options, folder)
     try:
-        if not options.no_build:
-            build(options.build_dir, ["rookery", "bench_tracker"])
-        with tempfile.TemporaryDirectory(prefix="rookery-bench-") as folder:
-            os.chmod(folder, 0o755)  # PostgreSQL gives up root and has to get in
-            bench = Bench(options, pathlib.Path(folder))
-            try:
-                bench.run()
-            finally:
-                bench.stop()
-                bench.print()
-    except BenchError as error:
-        say(f"script/bench: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("script/bench: interrupted")
-        return 130
-    return 0
+        bench.run()
+    finally:
+        bench.stop()
+        bench.print()
+    return []  # a wrong answer ends it
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    options = parse_options()
+    sys.exit(main(options, ["rookery", "bench_tracker"], lambda folder: run(options, folder)))

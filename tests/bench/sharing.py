@@ -19,20 +19,19 @@ part of it (a check of what is measured, too: it should be near 1), two / apart 
 is the median of the rounds' ratios. docs/performance.md says more.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import itertools
 import json
 import os
 import pathlib
-import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 
-from common import ROOT, BenchError, build, interrupted, machine_line, say, two_cpus
+from common import (
+    BenchError, load_command, machine_line, main, options_parser, parse, say, tool, two_cpus,
+)  # fmt: skip
 from servers import Rookery
 from tracker import DataSet
 
@@ -100,13 +99,8 @@ class Bench:
         self.problems = []
 
     def generator(self, server, data, kind, cpu, arguments, prefix=()):
-        command = [
-            *prefix, self.build / "tests" / "bench" / "bench_tracker",
-            "--kind", kind, "--tracker", server.udp.address, "--pid", server.udp.pid,
-            "--cpu", cpu, "--torrents", data.torrents, "--peers", data.peers, *arguments,
-        ]  # fmt: skip
         return subprocess.Popen(
-            [str(word) for word in command],
+            [*prefix, *load_command(self.build, kind, server, cpu, data, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -138,7 +132,7 @@ class Bench:
 
     def run_data_set(self, data, rows):
         with contextlib.ExitStack() as stack:
-            binary = pathlib.Path(self.options.binary or self.build / "rookery")
+            binary = pathlib.Path(self.options.binary or tool(self.build, "rookery"))
             servers = [
                 stack.enter_context(Rookery(self.cpus[0], self.folder, binary, workers, name))
                 for name, workers in (("one", 1), ("other", 1), ("two", 2))
@@ -170,7 +164,7 @@ class Bench:
             for server, _, _ in arm.workers
             for cpu, event in zip(self.cpus, events)
         ]
-        prefix = ["chrt", "--fifo", REAL_TIME]
+        prefix = ["chrt", "--fifo", str(REAL_TIME)]
         generators = [
             (server, self.generator(server, data, row.kind, cpu, arguments + event, prefix))
             for server, cpu, event in targets
@@ -243,7 +237,6 @@ class Bench:
             cells.append(spread([a / b for a, b in zip(us[above], us[below])], 3))
         print("| " + " | ".join(cells) + " |", flush=True)
 
-
     def shares(self):
         """How evenly the kernel gave the work to the two workers of one tracker."""
         of_two = [run["ticks"] for run in self.results if run["arm"] == "two"]
@@ -260,12 +253,12 @@ def spread(values, digits=2):
 
 
 def parse_options():
-    parser = argparse.ArgumentParser(
-        prog="script/bench sharing",
-        description="What two workers cost more than one, in processor time an answer.",
+    parser = options_parser(
+        "sharing",
+        "What two workers cost more than one, in processor time an answer.",
+        "smaller swarms, about two minutes",
         epilog="rows: " + " ".join(row.key for row in ROWS),
     )
-    parser.add_argument("--quick", action="store_true", help="smaller swarms, about two minutes")
     parser.add_argument("--rounds", type=int, help="30, with --quick 8")
     parser.add_argument("--duration", type=int, metavar="MS", help="of one measurement: 400, 300")
     parser.add_argument("--warmup", type=int, metavar="MS", help="before it: 100, 50")
@@ -274,49 +267,25 @@ def parse_options():
     parser.add_argument("--only", action="append", choices=[row.key for row in ROWS], metavar="ROW",
                         help="this row only; may be repeated")  # fmt: skip
     parser.add_argument("--binary", metavar="PATH", help="another build of rookery")
-    parser.add_argument("--build-dir", default=str(ROOT / "build"), metavar="DIR")
-    parser.add_argument("--no-build", action="store_true", help="use what is built")
     parser.add_argument("--json", metavar="FILE", help="write every single measurement there")
-    options = parser.parse_args()
-    for name, full, quick in (("rounds", 30, 8), ("duration", 400, 300), ("warmup", 100, 50)):
-        if getattr(options, name) is None:
-            setattr(options, name, quick if options.quick else full)
-        elif getattr(options, name) < 1:
-            parser.error(f"--{name} must be at least 1")
-    options.trackers = None
-    return options
+    return parse(parser, rounds=(30, 8), duration=(400, 300), warmup=(100, 50))
 
 
-def main():
-    options = parse_options()
-    signal.signal(signal.SIGTERM, interrupted)
-    load_average = os.getloadavg()[0]
-    try:
-        if not options.no_build:
-            build(options.build_dir, ["bench_tracker", "rookery"])
-        with tempfile.TemporaryDirectory(prefix="rookery-bench-") as folder:
-            os.chmod(folder, 0o755)
-            bench = Bench(options, pathlib.Path(folder))
-            bench.table_head()
-            bench.run()
-            print(f"\n{machine_line(load_average)}")
-            print(
-                f"Run: {options.rounds} rounds of {options.duration} ms a row and arm; "
-                f"{100 * bench.behind / bench.bursts:.1f} % of the bursts not done in time."
-            )
-            print(bench.shares())
-            if options.json:
-                pathlib.Path(options.json).write_text(json.dumps(bench.results, indent=1) + "\n")
-    except BenchError as error:
-        say(f"script/bench: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("script/bench: interrupted")
-        return 130
-    for problem in bench.problems:
-        say(f"wrong: {problem}")
-    return 1 if bench.problems else 0
+def run(options, folder):
+    bench = Bench(options, folder)
+    bench.table_head()
+    bench.run()
+    print(f"\n{machine_line(options.load_average)}")
+    print(
+        f"Run: {options.rounds} rounds of {options.duration} ms a row and arm; "
+        f"{100 * bench.behind / bench.bursts:.1f} % of the bursts not done in time."
+    )
+    print(bench.shares())
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(bench.results, indent=1) + "\n")
+    return bench.problems
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    options = parse_options()
+    sys.exit(main(options, ["bench_tracker", "rookery"], lambda folder: run(options, folder)))

@@ -6,7 +6,6 @@ whitelist again, under full load of announces. List: every torrent by the API, u
 What the figures mean: docs/performance.md.
 """
 
-import argparse
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -14,18 +13,18 @@ import io
 import json
 import os
 import pathlib
-import signal
 import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 import psycopg2
 
-from common import ROOT, BenchError, build, interrupted, machine_line, say, two_cpus
+from common import (
+    ROOT, BenchError, load_command, machine_line, main, options_parser, parse, say, tool, two_cpus,
+)  # fmt: skip
 
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -47,6 +46,12 @@ TWO = "main thread on the load's"
 class Sizes:
     torrents: int  # on the whitelist, with a completed count, announced
     keys: int
+
+
+@dataclasses.dataclass
+class Swarms:
+    torrents: int
+    peers: int
 
 
 def median(values):
@@ -116,11 +121,7 @@ class Bench:
         self.options = options
         self.folder = folder
         self.cluster = cluster
-        self.binary = pathlib.Path(options.build_dir) / "rookery"
-        self.load_binary = pathlib.Path(options.build_dir) / "tests/bench/bench_tracker"
-        for path in (self.binary, self.load_binary):
-            if not path.exists():
-                raise BenchError(f"{path} is not built: run without --no-build")
+        self.build = pathlib.Path(options.build_dir)
         self.tracker_cpu, self.load_cpu = two_cpus()
         self.sizes = Sizes(100_000, 10_000) if options.quick else Sizes(1_000_000, 100_000)
         self.problems = []
@@ -129,13 +130,13 @@ class Bench:
 
     def server(self, url):
         return Rookery(
-            self.tracker_cpu, self.folder, self.binary, mode="listed", database_url=url
+            self.tracker_cpu, self.folder, tool(self.build, "rookery"), mode="listed", database_url=url
         )
 
     # ---- the database
 
     def hashes(self, n):
-        command = [self.load_binary, "--hashes-of", str(n)]
+        command = [tool(self.build, "bench_tracker"), "--hashes-of", str(n)]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
     def fill(self, url):
@@ -169,10 +170,9 @@ class Bench:
     # ---- load
 
     def load(self, server, torrents, kind, *arguments):
-        command = [self.load_binary, "--kind", kind, "--tracker", server.udp.address,
-                   "--pid", server.udp.pid, "--cpu", self.load_cpu,
-                   "--torrents", torrents, "--peers", torrents, *arguments]
-        run = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+        swarms = Swarms(torrents, torrents)
+        command = load_command(self.build, kind, server, self.load_cpu, swarms, arguments)
+        run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode != 0:
             raise BenchError(f"{kind}: {run.stderr.strip()}")
         result = json.loads(run.stdout)
@@ -346,59 +346,36 @@ class Bench:
 
 
 def parse_options():
-    parser = argparse.ArgumentParser(
-        prog="script/bench state",
-        description="A tracker with a million of everything it keeps: start, reload, list.")
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything")
+    parser = options_parser(
+        "state",
+        "A tracker with a million of everything it keeps: start, reload, list.",
+        "a tenth of everything",
+    )
     parser.add_argument("--rounds", type=int, help="3, with --quick 1")
     parser.add_argument("--duration", type=int, metavar="MS", help="of one load: 3000, 1000")
     parser.add_argument("--only", action="append", choices=["start", "reload", "list"],
-                        help="this part only; may be repeated")
-    parser.add_argument("--build-dir", default=str(ROOT / "build"), metavar="DIR")
-    parser.add_argument("--no-build", action="store_true", help="use what is built")
+                        help="this part only; may be repeated")  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="write every single measurement there")
-    options = parser.parse_args()
-    for name, full, quick in (("rounds", 3, 1), ("duration", 3000, 1000)):
-        if getattr(options, name) is None:
-            setattr(options, name, quick if options.quick else full)
-        elif getattr(options, name) < 1:
-            parser.error(f"--{name} must be at least 1")
-    options.trackers = ["rookery"]
+    options = parse(parser, rounds=(3, 1), duration=(3000, 1000))
     options.wanted = lambda part: not options.only or part in options.only
-    options.load_average = os.getloadavg()[0]
     return options
 
 
-def main():
-    options = parse_options()
-    signal.signal(signal.SIGTERM, interrupted)
-    bench = None
+def run(options, folder):
+    cluster = Cluster()
     try:
-        if not options.no_build:
-            build(options.build_dir, ["bench_tracker", "rookery"])
-        cluster = Cluster()
-        try:
-            cluster.start()
-            bench_cpus = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(cluster.pid, {bench_cpus[-1]})  # and what it forks
-            with tempfile.TemporaryDirectory(prefix="rookery-bench-") as folder:
-                bench = Bench(options, pathlib.Path(folder), cluster)
-                bench.run()
-        finally:
-            cluster.remove()
-        bench.print()
-        if options.json:
-            pathlib.Path(options.json).write_text(json.dumps(bench.results, indent=1) + "\n")
-    except BenchError as error:
-        say(f"script/bench: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("script/bench: interrupted")
-        return 130
-    for problem in bench.problems:
-        say(f"wrong: {problem}")
-    return 1 if bench.problems else 0
+        cluster.start()
+        os.sched_setaffinity(cluster.pid, {two_cpus()[1]})  # and what it forks
+        bench = Bench(options, folder, cluster)
+        bench.run()
+    finally:
+        cluster.remove()
+    bench.print()
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(bench.results, indent=1) + "\n")
+    return bench.problems
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    options = parse_options()
+    sys.exit(main(options, ["bench_tracker", "rookery"], lambda folder: run(options, folder)))

@@ -5,20 +5,16 @@ by row, each in turn is asked the same for a few seconds while the others idle. 
 one processor, the load generator has another. What the figures mean: docs/performance.md.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 
-from common import ROOT, BenchError, build, interrupted, say, two_cpus
+from common import BenchError, load_command, main, options_parser, parse, say, tool, two_cpus
 from servers import Bare, OpenTracker, Rookery
 from table import Table
 
@@ -114,12 +110,6 @@ class Bench:
         self.remaining = {}  # (peers a torrent before and after, tracker) -> bytes a peer, fresh
         self.problems = []
 
-    def tool(self, name):
-        path = self.build / "tests" / "bench" / name
-        if not path.exists():
-            raise BenchError(f"{path} is not built: run without --no-build")
-        return path
-
     def wanted(self, name):
         return not self.options.trackers or name in self.options.trackers
 
@@ -127,11 +117,11 @@ class Bench:
         """The servers for one data set, not started yet."""
         servers = []
         if self.wanted("bare"):
-            servers.append(Bare(self.tracker_cpu, self.folder, self.tool("bench_echo")))
+            servers.append(Bare(self.tracker_cpu, self.folder, tool(self.build, "bench_echo")))
         if self.opentracker and (self.wanted("opentracker") or self.wanted("opentracker-workers")):
             hashes = self.folder / "hashes"
             with hashes.open("w") as output:
-                command = [self.tool("bench_tracker"), "--hashes-of", str(data.torrents)]
+                command = [tool(self.build, "bench_tracker"), "--hashes-of", str(data.torrents)]
                 subprocess.run(command, stdout=output, check=True)
             for name, workers in (("opentracker-workers", 1), ("opentracker", 0)):
                 if self.wanted(name):
@@ -139,20 +129,15 @@ class Bench:
                     server = OpenTracker(self.tracker_cpu, self.folder, binary, hashes, workers)
                     servers.append(server)
         if self.wanted("rookery"):
-            servers.append(Rookery(self.tracker_cpu, self.folder, self.build / "rookery"))
+            servers.append(Rookery(self.tracker_cpu, self.folder, tool(self.build, "rookery")))
         return servers
 
     def load(self, server, data, kind, arguments):
         """One run of bench_tracker; its line of JSON as a dict."""
-        target = server.http if kind.startswith("http") else server.udp
-        command = [
-            self.tool("bench_tracker"), "--kind", kind, "--tracker", target.address,
-            "--pid", target.pid, "--cpu", self.load_cpu,
-            "--torrents", data.torrents, "--peers", data.peers, *arguments,
-        ]  # fmt: skip
         if server.foreign_peers:
-            command.append("--foreign-peers")
-        run = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+            arguments = [*arguments, "--foreign-peers"]
+        command = load_command(self.build, kind, server, self.load_cpu, data, arguments)
+        run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode != 0:
             raise BenchError(f"{server.title}, {kind}: {run.stderr.strip()}")
         return json.loads(run.stdout)
@@ -246,12 +231,12 @@ class Bench:
 
 
 def parse_options():
-    parser = argparse.ArgumentParser(
-        prog="script/bench tracker",
-        description="Compare Rookery with opentracker and with the kernel's floor on loopback.",
+    parser = options_parser(
+        "tracker",
+        "Compare Rookery with opentracker and with the kernel's floor on loopback.",
+        "smaller swarms, about two minutes",
         epilog="rows: " + " ".join(row.key for row in ROWS),
     )
-    parser.add_argument("--quick", action="store_true", help="smaller swarms, about two minutes")
     parser.add_argument("--rounds", type=int, help="5, with --quick 3")
     parser.add_argument("--duration", type=int, metavar="MS", help="of one measurement: 3000, 500")
     parser.add_argument("--warmup", type=int, metavar="MS", help="before it: 300, 100")
@@ -261,48 +246,26 @@ def parse_options():
                         help="some of " + ",".join(name for name, _ in Table.COLUMNS))  # fmt: skip
     parser.add_argument("--opentracker", default="opentracker", metavar="PATH",
                         help="another build of opentracker")  # fmt: skip
-    parser.add_argument("--build-dir", default=str(ROOT / "build"), metavar="DIR")
-    parser.add_argument("--no-build", action="store_true", help="use what is built")
     parser.add_argument("--json", metavar="FILE", help="write every single measurement there")
-    options = parser.parse_args()
+    options = parse(parser, rounds=(5, 3), duration=(3000, 500), warmup=(300, 100))
     unknown = set(options.trackers or ()) - {name for name, _ in Table.COLUMNS}
     if unknown:
         parser.error(f"no such tracker: {', '.join(sorted(unknown))}")
-    for name, full, quick in (("rounds", 5, 3), ("duration", 3000, 500), ("warmup", 300, 100)):
-        if getattr(options, name) is None:
-            setattr(options, name, quick if options.quick else full)
-        elif getattr(options, name) < 1:
-            parser.error(f"--{name} must be at least 1")
-    options.load_average = os.getloadavg()[0]
     return options
 
 
-def main():
-    options = parse_options()
-    signal.signal(signal.SIGTERM, interrupted)
-    try:
-        if not options.no_build:
-            targets = ["bench_tracker", "bench_echo"]
-            if not options.trackers or "rookery" in options.trackers:
-                targets.append("rookery")
-            build(options.build_dir, targets)
-        with tempfile.TemporaryDirectory(prefix="rookery-bench-") as folder:
-            os.chmod(folder, 0o755)  # trackers that give up root have to get in
-            bench = Bench(options, pathlib.Path(folder))
-            rows = bench.run()
-            Table(bench, rows).print()
-            if options.json:
-                pathlib.Path(options.json).write_text(json.dumps(bench.results, indent=1) + "\n")
-    except BenchError as error:
-        say(f"script/bench: {error}")
-        return 1
-    except KeyboardInterrupt:
-        say("script/bench: interrupted")
-        return 130
-    for problem in bench.problems:
-        say(f"wrong: {problem}")
-    return 1 if bench.problems else 0
+def run(options, folder):
+    bench = Bench(options, folder)
+    rows = bench.run()
+    Table(bench, rows).print()
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(bench.results, indent=1) + "\n")
+    return bench.problems
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    options = parse_options()
+    targets = ["bench_tracker", "bench_echo"]
+    if not options.trackers or "rookery" in options.trackers:
+        targets.append("rookery")
+    sys.exit(main(options, targets, lambda folder: run(options, folder)))
