@@ -17,7 +17,7 @@ enum {
     SWARMS_A_LOCK = 256,
     PEERS_A_LOCK = 256,
     SWARMS_A_CALL = 8192, /* looked at by one swarm_view_list, and sorted */
-    PEERS_A_CALL = 16384, /* looked at by one swarm_view_find */
+    PEERS_A_CALL = 1024,  /* looked at by one swarm_view_find */
     SWARM_COST = 4,       /* looking at a swarm costs as much as so many peers */
     EMPTY_SHARD_COST = 8,
 };
