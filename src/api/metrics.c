@@ -234,6 +234,11 @@ static void add_turns(struct metrics_out *o, const struct stats_totals *stats)
     metric_head(o, "rookery_loop_work_seconds", "histogram",
                 "The same turns by how long the worker had a processor in them.");
     add_gaps(o, &stats->own_gaps);
+    metric_head(
+        o, "rookery_batch_seconds", "histogram",
+        "Batches of requests, and slices of the sweep, by how long a worker had a processor "
+        "in them, between receiving and sending; waiting for locks is in it.");
+    add_gaps(o, &stats->parts);
 }
 
 static void add_loop_gaps(struct metrics_out *o, const uint64_t *gaps_us, size_t n)

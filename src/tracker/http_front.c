@@ -41,7 +41,7 @@
 #include "net/tcp.h"
 #include "tracker/forwarded_for.h"
 #include "tracker/http_answer.h"
-#include "tracker/worker_clock.h"
+#include "tracker/worker_turn.h"
 
 #include "base/banned.h"
 
@@ -68,7 +68,7 @@ struct http_conn {
 struct http_front {
     uv_loop_t *loop;
     struct http_answerer *answerer;
-    struct tracker_worker *worker;
+    struct worker_turn *turn;
     struct stats_block *stats;
     const struct config *cfg;
     struct tls_server *tls;
@@ -232,7 +232,7 @@ static size_t answer_requests(struct http_conn *c, struct span in)
     struct wr out = wr_over(f->output, f->output_len);
     size_t used = 0;
     const char *why = NULL;
-    tracker_begin(f->worker, worker_clock_now());
+    (void)worker_turn_begin(f->turn);
     while (c->after == HTTP_KEEP && used < in.n) {
         if (wr_room(&out) < http_answerer_room(f->answerer)) {
             if (!flush(c, &out) || tcp_is_pending(&c->tcp)) {
@@ -255,7 +255,7 @@ static size_t answer_requests(struct http_conn *c, struct span in)
         c->after = http_answer(f->answerer, &f->req, &c->tcp.peer.addr, c->proxy, &out);
         used += (size_t)n;
     }
-    tracker_end(f->worker);
+    worker_turn_end(f->turn);
     if (list_is_linked(&c->node) && wr_len(&out) > 0) {
         (void)flush(c, &out); /* a connection that had to be closed shows in its node */
     }
@@ -304,9 +304,9 @@ static void answer_waiting(struct http_front *f)
     if (n == 0) {
         return;
     }
-    tracker_begin(f->worker, worker_clock_now());
+    (void)worker_turn_begin(f->turn);
     http_answer_kept(f->answerer);
-    tracker_end(f->worker);
+    worker_turn_end(f->turn);
     f->n_waiting = 0;
     for (size_t i = 0; i < n; i++) {
         struct http_conn *c = f->waiting[i];
@@ -442,7 +442,7 @@ struct http_front *http_front_new(uv_loop_t *loop, const struct http_front_optio
     struct http_front *f = mem_new(struct http_front);
     uint64_t request_ms = (uint64_t)options->cfg->tracker.http_request_timeout_s * 1000;
     f->loop = loop;
-    f->worker = options->worker;
+    f->turn = options->turn;
     f->stats = tracker_worker_stats(options->worker);
     f->cfg = options->cfg;
     f->tls = options->tls;

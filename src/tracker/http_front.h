@@ -26,6 +26,7 @@
 
 struct http_front;
 struct tls_server;
+struct worker_turn;
 
 /* How many connections there are and may be; shared by all workers. */
 struct http_slots {
@@ -36,6 +37,7 @@ struct http_slots {
 struct http_front_options {
     struct tracker *tracker; /* all borrowed for the front's life */
     struct tracker_worker *worker;
+    struct worker_turn *turn; /* of that worker */
     const struct config *cfg;
     struct tls_server *tls; /* NULL: no TLS */
     struct http_slots *slots;

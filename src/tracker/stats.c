@@ -52,6 +52,11 @@ void stats_loop_gap(struct stats_block *s, uint64_t us, uint64_t own_us)
     }
 }
 
+void stats_loop_part(struct stats_block *s, uint64_t own_us)
+{
+    add_gap(&s->parts, own_us);
+}
+
 void stats_loop_gap_window(struct stats_block *s)
 {
     atomic_store_explicit(&s->loop_gap_us[1], read(&s->loop_gap_us[0]), memory_order_relaxed);
@@ -88,6 +93,7 @@ void stats_sum(struct stats_totals *out, const struct stats_block *s)
     }
     sum_gaps(&out->gaps, &s->gaps);
     sum_gaps(&out->own_gaps, &s->own_gaps);
+    sum_gaps(&out->parts, &s->parts);
 }
 
 const char *stats_name(enum tracker_counter counter)

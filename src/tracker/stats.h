@@ -89,6 +89,7 @@ struct stats_block {
     _Atomic uint64_t loop_gap_us[2];
     struct gap_histogram gaps;     /* all turns */
     struct gap_histogram own_gaps; /* what of each the worker had the processor for */
+    struct gap_histogram parts;    /* batches and slices of the sweep, likewise */
 };
 
 /* Plain numbers, added up over all workers. */
@@ -102,7 +103,7 @@ struct stats_totals {
     struct gap_totals {
         uint64_t buckets[STATS_GAP_BUCKETS];
         uint64_t sum_us;
-    } gaps, own_gaps;
+    } gaps, own_gaps, parts;
 };
 
 /* By the block's own worker only: a relaxed load and store, no locked instruction. */
@@ -122,6 +123,8 @@ void stats_time(struct stats_block *s, enum tracker_timed what, uint64_t ns);
 /* A turn of the loop took so long without a look at the sockets, and had the processor for own_us
  * of it. By the block's own worker. */
 void stats_loop_gap(struct stats_block *s, uint64_t us, uint64_t own_us);
+/* So long the worker had the processor for one batch of requests or slice of the sweep. */
+void stats_loop_part(struct stats_block *s, uint64_t own_us);
 /* Begins a new window, so that a long gap is forgotten after two. By the block's own worker. */
 void stats_loop_gap_window(struct stats_block *s);
 uint64_t stats_loop_gap_max_us(const struct stats_block *s);

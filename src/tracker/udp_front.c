@@ -336,7 +336,6 @@ void udp_front_answer(struct udp_front *f, struct udp_datagram *datagrams, size_
 {
     struct pile piles[VERDICTS] = {{.n = 0}};
     ASSERT(n <= UDP_BATCH);
-    tracker_begin(f->worker, now);
     for (size_t i = 0; i < n; i++) {
         count_family(f, COUNT_udp4_requests, datagrams[i].from.addr.v6);
         datagrams[i].out_len = 0;
@@ -351,10 +350,4 @@ void udp_front_answer(struct udp_front *f, struct udp_datagram *datagrams, size_
             count_family(f, COUNT_udp4_responses, datagrams[i].from.addr.v6);
         }
     }
-    tracker_end(f->worker);
-}
-
-void udp_front_on_batch(void *front, struct udp_datagram *datagrams, size_t n)
-{
-    udp_front_answer(front, datagrams, n, worker_clock_now());
 }

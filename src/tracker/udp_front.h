@@ -23,11 +23,9 @@ struct udp_front *udp_front_new(struct tracker *tracker, struct tracker_worker *
                                 const struct connid *connid);
 void udp_front_free(struct udp_front *f);
 
-/* Answers up to UDP_BATCH datagrams that were read at now: fills out and out_len of each. */
+/* Answers up to UDP_BATCH datagrams: fills out and out_len of each. Between tracker_begin, with the
+ * same now, and tracker_end. */
 void udp_front_answer(struct udp_front *f, struct udp_datagram *datagrams, size_t n,
                       struct tracker_time now);
-
-/* The same as a udp_on_batch, with the time of the clock. front: a struct udp_front. */
-void udp_front_on_batch(void *front, struct udp_datagram *datagrams, size_t n);
 
 #endif

@@ -25,9 +25,9 @@
 #include "base/mem.h"
 #include "net/udp.h"
 #include "net/uv_err.h"
-#include "tracker/loop_watch.h"
 #include "tracker/udp_front.h"
 #include "tracker/worker_clock.h"
+#include "tracker/worker_turn.h"
 
 #include "base/banned.h"
 
@@ -52,7 +52,7 @@ struct worker {
     uv_async_t stop;
     uv_timer_t timer;
     uv_prepare_t before_poll;
-    struct loop_watch watch;
+    struct worker_turn turn;
     uint64_t next_window_ms;
     uint64_t next_round_ms; /* worker 0: when the next sweep round begins */
     struct udp_front *udp_front;
@@ -87,9 +87,9 @@ static uint64_t sweep(struct worker *w)
     if (now_ms < w->next_round_ms) {
         return w->next_round_ms - now_ms;
     }
-    tracker_begin(w->handle, worker_clock_now());
+    (void)worker_turn_begin(&w->turn);
     bool done = tracker_sweep(w->handle, WORKER_SWEEP_BUDGET_US, worker_clock_us);
-    tracker_end(w->handle);
+    worker_turn_end(&w->turn);
     if (!done) {
         return SWEEP_SLICE_MS;
     }
@@ -115,12 +115,15 @@ static void on_timer(uv_timer_t *timer)
 
 static void on_before_poll(uv_prepare_t *prepare)
 {
-    struct worker *w = container_of(prepare, struct worker, before_poll);
-    struct loop_turn turn;
-    if (loop_watch_look(&w->watch, worker_clock_ns(), uv_metrics_idle_time(&w->loop),
-                        worker_clock_used_ns, &turn)) {
-        stats_loop_gap(w->stats, turn.whole_us, turn.own_us);
-    }
+    worker_turn_look(&container_of(prepare, struct worker, before_poll)->turn);
+}
+
+static void on_datagrams(void *worker, struct udp_datagram *datagrams, size_t n)
+{
+    struct worker *w = worker;
+    struct tracker_time now = worker_turn_begin(&w->turn);
+    udp_front_answer(w->udp_front, datagrams, n, now);
+    worker_turn_end(&w->turn);
 }
 
 /* ---- stopping ---------------------------------------------------------------------------- */
@@ -206,8 +209,7 @@ static int open_udp(struct worker *w, const struct worker_sockets *sockets, stru
 {
     w->udp = mem_zeroed((sockets->n_udp + 1) * sizeof(struct udp_socket *));
     for (size_t i = 0; i < sockets->n_udp; i++) {
-        int status =
-            udp_open(&w->udp[i], &w->loop, sockets->udp[i], udp_front_on_batch, w->udp_front);
+        int status = udp_open(&w->udp[i], &w->loop, sockets->udp[i], on_datagrams, w);
         if (status < 0) {
             while (++i < sockets->n_udp) {
                 (void)close(sockets->udp[i]);
@@ -257,10 +259,12 @@ int worker_open(struct worker **out, const struct worker_options *options,
     w->tracker = options->tracker;
     w->handle = tracker_worker(options->tracker, options->index);
     w->stats = tracker_worker_stats(w->handle);
+    worker_turn_init(&w->turn, &w->loop, w->handle);
     w->udp_front = udp_front_new(options->tracker, w->handle, options->connid);
     w->http_front = http_front_new(&w->loop, &(struct http_front_options){
                                                  .tracker = options->tracker,
                                                  .worker = w->handle,
+                                                 .turn = &w->turn,
                                                  .cfg = options->cfg,
                                                  .tls = options->tls,
                                                  .slots = options->slots,

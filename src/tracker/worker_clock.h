@@ -31,14 +31,20 @@ static inline uint64_t worker_clock_used_ns(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-static inline struct tracker_time worker_clock_now(void)
+/* mono_ns: what worker_clock_ns just returned. */
+static inline struct tracker_time worker_clock_at(uint64_t mono_ns)
 {
     struct timespec t;
     (void)clock_gettime(CLOCK_REALTIME_COARSE, &t);
     return (struct tracker_time){
-        .mono_ms = worker_clock_ns() / 1000000,
+        .mono_ms = mono_ns / 1000000,
         .unix_ms = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000,
     };
+}
+
+static inline struct tracker_time worker_clock_now(void)
+{
+    return worker_clock_at(worker_clock_ns());
 }
 
 #endif

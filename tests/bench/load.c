@@ -8,9 +8,23 @@ enum { LOOK_AT_ONE_IN = 64 };
 
 #define SILENCE_MAX_NS UINT64_C(5000000000)
 
+static uint64_t never_slept_ns(void *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
+static uint64_t used_ns(void *ctx)
+{
+    (void)ctx;
+    return thread_cpu_ns();
+}
+
+static const struct loop_watch watch_new = {.clocks = {never_slept_ns, used_ns, NULL}};
+
 void load_init(struct load *load, const struct load_config *config)
 {
-    *load = (struct load){.config = config, .rng = {.state = clock_ns()}};
+    *load = (struct load){.config = config, .watch = watch_new, .rng = {.state = clock_ns()}};
     load->now_ns = clock_ns();
     load->measure_from_ns = load->now_ns + config->warmup_ns;
     load->last_answer_ns = load->now_ns;
@@ -19,7 +33,7 @@ void load_init(struct load *load, const struct load_config *config)
 static void start_measuring(struct load *load)
 {
     load->measuring = true;
-    load->watch = (struct loop_watch){.looked_ns = 0};
+    load->watch = watch_new;
     load->stats = (struct load_stats){.answers = 0};
     if (load->config->tracker_pid != 0) {
         load->cpu_from_ns = process_cpu_ns(load->config->tracker_pid);
@@ -39,7 +53,7 @@ static void watch_turn(struct load *load)
 {
     struct load_stats *stats = &load->stats;
     struct loop_turn turn;
-    if (loop_watch_look(&load->watch, load->now_ns, 0, thread_cpu_ns, &turn)) {
+    if (loop_watch_look(&load->watch, load->now_ns, &turn)) {
         stats->pause_us = turn.whole_us > stats->pause_us ? turn.whole_us : stats->pause_us;
         stats->work_us = turn.own_us > stats->work_us ? turn.own_us : stats->work_us;
     }

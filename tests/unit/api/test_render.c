@@ -220,6 +220,7 @@ static void test_metrics_show_every_counter(void **state)
     m.stats.gaps.buckets[STATS_GAP_BUCKETS - 1] = 1;
     m.stats.gaps.sum_us = 2500;
     m.stats.own_gaps.buckets[1] = 8;
+    m.stats.parts.buckets[2] = 9;
     buf_init(&b, METRICS_MAX);
     metrics_render(&b, false, &m);
     assert_false(b.bad);
@@ -255,6 +256,7 @@ static void test_metrics_show_every_counter(void **state)
     assert_non_null(strstr(text, "\nrookery_loop_gap_seconds_sum 0.002500000\n"));
     assert_non_null(strstr(text, "\nrookery_loop_work_seconds_bucket{le=\"0.000125\"} 0\n"));
     assert_non_null(strstr(text, "\nrookery_loop_work_seconds_count 8\n"));
+    assert_non_null(strstr(text, "\nrookery_batch_seconds_count 9\n"));
     /* Every sample's metric was announced before. */
     char type[128];
     for (const char *at = text; *at != '\0'; at = strchr(at, '\n') + 1) {

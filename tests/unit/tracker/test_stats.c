@@ -98,6 +98,7 @@ static void every_gap_is_counted_in_its_bucket(void **state)
         struct stats_block *s = block_new();
         struct stats_totals totals = {.counters = {0}};
         stats_loop_gap(s, rows[i].us, 100);
+        stats_loop_part(s, rows[i].us);
         stats_loop_gap_window(s); /* forgets the longest, not the counts */
         stats_sum(&totals, s);
         stats_sum(&totals, s);
@@ -105,6 +106,8 @@ static void every_gap_is_counted_in_its_bucket(void **state)
         assert_int_equal(totals.gaps.sum_us, 2 * rows[i].us);
         assert_int_equal(totals.own_gaps.buckets[0], 2);
         assert_int_equal(totals.own_gaps.sum_us, 200);
+        assert_int_equal(totals.parts.buckets[rows[i].bucket], 2);
+        assert_int_equal(totals.parts.sum_us, 2 * rows[i].us);
         free(s);
     }
     assert_int_equal(stats_gap_bound_us(8), 2000);

@@ -43,13 +43,21 @@ static void close_front(struct fixture *f)
     tracker_free(f->tracker);
 }
 
+static void answer(struct fixture *f, struct udp_datagram *datagrams, size_t n)
+{
+    struct tracker_worker *worker = tracker_worker(f->tracker, 0);
+    tracker_begin(worker, f->now);
+    udp_front_answer(f->front, datagrams, n, f->now);
+    tracker_end(worker);
+}
+
 /* The answer to what w holds; empty for silence. */
 static struct span ask(struct fixture *f, const struct wr *w, const char *from)
 {
     assert_false(w->bad);
     f->d = (struct udp_datagram){
         .in = wr_span(w), .from = fixture_at(from), .out = f->out, .out_len = 0};
-    udp_front_answer(f->front, &f->d, 1, f->now);
+    answer(f, &f->d, 1);
     assert_true(f->d.out_len <= UDP_REPLY_MAX);
     return span_of(f->out, f->d.out_len);
 }
@@ -163,7 +171,7 @@ static void test_junk_is_silent(void **state)
     udp_connect_encode(&w, TRANSACTION);
     f.d = (struct udp_datagram){
         .in = wr_span(&w), .from = fixture_at("192.0.2.1:1000"), .truncated = true, .out = f.out};
-    udp_front_answer(f.front, &f.d, 1, f.now);
+    answer(&f, &f.d, 1);
     assert_int_equal(f.d.out_len, 0);
     assert_int_equal(fixture_count(f.tracker, COUNT_udp_malformed), junk + 1);
     assert_int_equal(fixture_count(f.tracker, COUNT_udp4_responses), 0);
@@ -396,7 +404,7 @@ static void test_a_batch_is_answered_in_its_places(void **state)
         batch[i] = (struct udp_datagram){
             .in = wr_span(&w), .from = fixture_at("192.0.2.1:1000"), .out = out[i]};
     }
-    udp_front_answer(f.front, batch, UDP_BATCH, f.now);
+    answer(&f, batch, UDP_BATCH);
     for (uint32_t i = 0; i < UDP_BATCH; i++) {
         struct rd r = rd_over(span_of(out[i], batch[i].out_len));
         static const size_t expect[] = {16, 20, 0};
