@@ -36,10 +36,13 @@ class DataSet:
 class Phase:
     data: str
     title: str
+    batch_ms: float  # in no batch of requests or slice of the sweep the worker was longer
+    n_long_batches: int  # above LIMIT_MS
     work_ms: float  # in no turn of a worker's loop it had the processor longer
-    n_over: int  # turns with more work than LIMIT_MS
+    n_long_turns: int  # with more work than LIMIT_MS
     gap_ms: float  # no turn was longer
     n_switches: int  # times that the kernel took a worker its processor
+    stolen_ms: float  # that a host took from all processors
     load_work_ms: float  # the longest work of the load generator in one of its turns
     load_gap_ms: float  # its longest turn
     answers_per_s: float
@@ -93,13 +96,19 @@ class Server(Rookery):
 
 
 def longest(what, before, after):
-    """The bound that no turn between two looks at the metrics was over, and how many were over
+    """The bound that nothing between two looks at the metrics was over, and how often it was over
     LIMIT_MS."""
-    name = f'rookery_loop_{what}_seconds_bucket{{le="'
+    name = f'rookery_{what}_seconds_bucket{{le="'
     bounds = [key[len(name) : -2] for key in after if key.startswith(name)]
     new = {bound: after[f'{name}{bound}"}}'] - before[f'{name}{bound}"}}'] for bound in bounds}
     bound = next(bound for bound in bounds if new[bound] == new["+Inf"])
     return float(bound) * 1000, int(new["+Inf"] - new[f"{LIMIT_MS / 1000:g}"])
+
+
+def stolen():
+    """Seconds of all processors that a host gave to others, in steps of a hundredth."""
+    of_all = pathlib.Path("/proc/stat").read_text().splitlines()[0].split()
+    return int(of_all[8]) / os.sysconf("SC_CLK_TCK")
 
 
 class Bench:
@@ -108,6 +117,7 @@ class Bench:
         self.folder = folder
         self.build = pathlib.Path(options.build_dir)
         self.tracker_cpu, self.load_cpu = two_cpus()
+        os.sched_setaffinity(0, {self.load_cpu})  # this program reads the API's answers
         self.phases = []
         self.running = None  # a load generator
 
@@ -143,7 +153,7 @@ class Bench:
     def watch(self, server, data, title, process, beside=None):
         """The gaps while the load runs; beside is called again and again meanwhile."""
         say(f"  {title}")
-        before, switches = server.samples(), server.switches()
+        before, switches, stolen_s = server.samples(), server.switches(), stolen()
         n_calls = 0
         slowest_s = 0.0
         while beside is not None and process.poll() is None:
@@ -162,10 +172,11 @@ class Bench:
         notes = [f"{gone:,.0f} peers went"] if gone else []
         notes += [f"{n_calls} calls, up to {slowest_s * 1000:.0f} ms"] if n_calls else []
         notes += [f"{result['lost']} answers lost"] if result["lost"] else []
-        work_ms, n_over = longest("work", before, after)
-        gap_ms, _ = longest("gap", before, after)
+        gap_ms, _ = longest("loop_gap", before, after)
         self.phases.append(
-            Phase(data.text, title, work_ms, n_over, gap_ms, switches, result["work_us"] / 1000,
+            Phase(data.text, title, *longest("batch", before, after),
+                  *longest("loop_work", before, after), gap_ms, switches,
+                  (stolen() - stolen_s) * 1000, result["work_us"] / 1000,
                   result["pause_us"] / 1000, result["answers_per_s"], ", ".join(notes))  # fmt: skip
         )
 
@@ -229,7 +240,8 @@ class Bench:
                 {"torrents": self.run_torrents, "one": self.run_one}[data.key](server, data)
 
     def print(self):
-        titles = ["", "longest work, ms", f"over {LIMIT_MS} ms", "longest gap, ms", "switches",
+        titles = ["", "longest batch, ms", f"over {LIMIT_MS} ms", "longest work, ms",
+                  f"over {LIMIT_MS} ms", "longest gap, ms", "switches", "stolen, ms",
                   "the load's: work, ms", "gap, ms", "answers/s", ""]  # fmt: skip
         data = None
         for p in self.phases:
@@ -237,8 +249,10 @@ class Bench:
                 data = p.data
                 print(f"\n{data}\n\n| " + " | ".join(titles) + " |")
                 print("| --- |" + " --- |" * (len(titles) - 1))
-            print(f"| {p.title} | {p.work_ms:g} | {p.n_over} | {p.gap_ms:g} | {p.n_switches} "
-                  f"| {p.load_work_ms:.2f} | {p.load_gap_ms:.1f} | {p.answers_per_s:,.0f} | {p.note} |")  # fmt: skip
+            print(f"| {p.title} | {p.batch_ms:g} | {p.n_long_batches} | {p.work_ms:g} "
+                  f"| {p.n_long_turns} | {p.gap_ms:g} | {p.n_switches} | {p.stolen_ms:.0f} "
+                  f"| {p.load_work_ms:.2f} | {p.load_gap_ms:.1f} | {p.answers_per_s:,.0f} "
+                  f"| {p.note} |")  # fmt: skip
         cpu = "a processor of its own" if self.options.apart else "the server's processor"
         print(f"\n{machine_line(self.options.load_average)} The worker is on {cpu}.")
 
