@@ -178,7 +178,7 @@ def test_banned(make):
 
 
 def test_proto_fuzz(make):
-    root = make({"src/proto/a.c": ""})
+    root = make({"src/proto/a.c": "", "src/proto/a.h": "", "src/proto/a_part.c": ""})
     assert len(proto_fuzz.check(root)) == 1, "no target"
     make({"tests/fuzz/fuzz_a.c": ""})
     assert len(proto_fuzz.check(root)) == 1, "no corpus"
