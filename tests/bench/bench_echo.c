@@ -61,6 +61,7 @@ static int listen_on(const struct endpoint *e, int type, struct err *err)
     int on = 1;
     int len = SOCKET_BUFFER_LEN;
     int defer_s = 1;
+    int probe = IP_PMTUDISC_PROBE;
     socklen_t ss_len = endpoint_to_sockaddr(e, &ss);
 
     int fd = socket(ss.ss_family, type | SOCK_CLOEXEC, 0);
@@ -73,6 +74,8 @@ static int listen_on(const struct endpoint *e, int type, struct err *err)
     } else {
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &len, sizeof len);
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &len, sizeof len);
+        /* never in fragments: no counter to number them */
+        setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &probe, sizeof probe);
     }
     if (bind(fd, (struct sockaddr *)&ss, ss_len) != 0 ||
         (type != SOCK_DGRAM && listen(fd, BACKLOG) != 0)) {
