@@ -26,7 +26,8 @@ enum {
     ARENA_LEN = PAGE_LEN << SLAB_BITS,
     TAIL_SHARE = 16,   /* of the pages of a slab at most one part in so many is left over */
     SPARSE_SHARE = 8,  /* of a class's blocks in use */
-    SPARES_SHARE = 32, /* of the slabs in use: so many may wait with their pages */
+    SPARES_SHARE = 32, /* of the slabs in use: so many may wait with their pages ... */
+    SPARES_EXTRA = 2,  /* ... and so many more until the next trim */
 };
 
 struct slab {
@@ -35,7 +36,7 @@ struct slab {
     uint16_t n_used;
     uint16_t n_touched; /* blocks behind these were never taken */
     uint16_t free;      /* number of the first in the list of free blocks, and 1; 0: none */
-    uint16_t unused;
+    uint16_t n_pages;   /* of one that waits: behind these it has none */
 };
 
 _Static_assert(sizeof(struct slab) << SLAB_BITS <= PAGE_LEN, "what is known of slabs is a page");
@@ -99,27 +100,37 @@ static uint32_t slab_take(struct block_pool *p, struct block_class *c)
         arena_add(p, c->size);
     }
     uint32_t number = s->at[--s->n];
+    struct slab *slab = slab_at(p, number);
     if (s->n_bare > s->n) {
         s->n_bare = s->n;
-    } else {
-        pages_give_back(slab_bytes(p, number, c->size) + c->reach, slab_len(c->size) - c->reach);
+    } else if ((uint32_t)slab->n_pages * PAGE_LEN > c->reach) {
+        pages_give_back(slab_bytes(p, number, c->size) + c->reach,
+                        (uint32_t)slab->n_pages * PAGE_LEN - c->reach);
     }
     s->n_in_use++;
     c->n_slabs++;
-    *slab_at(p, number) = (struct slab){.next = 0};
+    *slab = (struct slab){.next = 0};
     return number;
+}
+
+/* Leaves the newest with their pages, as many as the share says and extra more. */
+static void spares_give_back(struct block_pool *p, uint32_t size, uint32_t extra)
+{
+    struct block_spares *s = &p->spares[size];
+    while (s->n - s->n_bare > s->n_in_use / SPARES_SHARE + extra) {
+        pages_give_back(slab_bytes(p, s->at[s->n_bare++], size), slab_len(size));
+    }
 }
 
 static void slab_give(struct block_pool *p, struct block_class *c, uint32_t number)
 {
     struct block_spares *s = &p->spares[c->size];
     pages_allow(slab_bytes(p, number, c->size), slab_len(c->size));
+    slab_at(p, number)->n_pages = (uint16_t)(c->reach / PAGE_LEN);
     spares_push(s, number);
     s->n_in_use--;
     c->n_slabs--;
-    while (s->n - s->n_bare > s->n_in_use / SPARES_SHARE) {
-        pages_give_back(slab_bytes(p, s->at[s->n_bare++], c->size), slab_len(c->size));
-    }
+    spares_give_back(p, c->size, SPARES_EXTRA);
 }
 
 static void link_partial(struct block_pool *p, struct block_class *c, uint32_t number)
@@ -231,6 +242,13 @@ void *block_pool_settle(struct block_pool *p, unsigned class_at, void *block)
     memcpy(to, block, c->len);
     block_pool_free(p, class_at, block);
     return to;
+}
+
+void block_pool_trim(struct block_pool *p)
+{
+    for (uint32_t size = 0; size < BLOCK_SLAB_SIZES; size++) {
+        spares_give_back(p, size, 0);
+    }
 }
 
 /* ---- the pool ------------------------------------------------------------------------------ */

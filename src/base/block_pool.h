@@ -3,6 +3,8 @@
  * Model      the owner names its lengths once: the classes. Blocks of a class share slabs; a slab
  *            without a block gives its pages back, but for a few where there are many. Slabs are
  *            cut from arenas, which keep their addresses until the pool is released.
+ * Waiting    giving pages back stops all threads of the process for a moment. So two slabs of each
+ *            size wait for the next block with their pages, until block_pool_trim.
  * Sparse     a class is sparse when its slabs have room for an eighth more blocks than are in use,
  *            and a slab's worth. The pool cannot move what others point to: the owner, who can,
  *            asks block_pool_settle for each of its blocks, and a few slabs stay, nearly full.
@@ -73,6 +75,9 @@ static inline bool block_pool_is_sparse(const struct block_pool *p)
 /* Where the block's content is from now on: perhaps elsewhere when its class is sparse. */
 void *block_pool_settle(struct block_pool *p, unsigned class_at, void *block)
     __attribute__((returns_nonnull));
+
+/* Gives back the pages of slabs that wait, in two system calls a slab size at most. */
+void block_pool_trim(struct block_pool *p);
 
 /* Bytes of slabs that have pages. */
 size_t block_pool_held(const struct block_pool *p);

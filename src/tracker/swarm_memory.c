@@ -141,6 +141,13 @@ void swarm_memory_give_space(struct swarm_memory *m, void *space, size_t len)
     unlock(m);
 }
 
+void swarm_memory_trim(struct swarm_memory *m)
+{
+    lock(m);
+    block_pool_trim(&m->pool);
+    unlock(m);
+}
+
 bool swarm_memory_is_sparse(struct swarm_memory *m)
 {
     lock(m);

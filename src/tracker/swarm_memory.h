@@ -53,6 +53,9 @@ void swarm_memory_give(struct swarm_memory *m, unsigned class_at, void *block);
 void *swarm_memory_take_space(struct swarm_memory *m, size_t len);
 void swarm_memory_give_space(struct swarm_memory *m, void *space, size_t len);
 
+/* Now and then, a second or more: gives back pages that are kept for what comes next. */
+void swarm_memory_trim(struct swarm_memory *m);
+
 /* Whether blocks lie so thinly that each should be settled. */
 bool swarm_memory_is_sparse(struct swarm_memory *m);
 /* These return where the content is now. */

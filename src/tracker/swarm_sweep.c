@@ -166,6 +166,9 @@ bool swarms_sweep(struct swarms *s, uint32_t cutoff_s, swarms_keep keep, void *c
     if (!done) {
         return false;
     }
+    if (w->shard < SWARM_MEMORIES) { /* each memory once a round, not all in one step */
+        swarm_memory_trim(&s->memories[w->shard]);
+    }
     w->inside = w->paused = false;
     w->shard = (w->shard + 1) % SWARM_SHARDS;
     return w->shard == 0;

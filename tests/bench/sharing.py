@@ -61,6 +61,7 @@ ROWS = [
     Row("announce-74-1", "one-torrent", "udp-announce", "UDP announce, numwant 74", numwant=74),
     Row("scrape-1-1", "one-torrent", "udp-scrape", "UDP scrape, 1 hash"),
     Row("churn-1", "one-torrent", "udp-announce", "UDP announce and stop", churn=True),
+    Row("churn-small", "small-torrent", "udp-announce", "UDP announce and stop", churn=True),
 ]
 
 
@@ -78,6 +79,7 @@ def data_sets(quick):
         sets = [DataSet("many-peers", 2_000, 200_000), DataSet("one-torrent", 1, 20_000)]
     else:
         sets = [DataSet("many-peers", 10_000, 1_000_000), DataSet("one-torrent", 1, 100_000)]
+    sets.append(DataSet("small-torrent", 1, 3_000))
     return {data.key: data for data in sets}
 
 

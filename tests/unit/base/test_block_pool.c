@@ -167,6 +167,7 @@ static void settling_gives_slabs_back(void **state)
             settle_all();
         }
         assert_false(block_pool_is_sparse(&m.pool));
+        block_pool_trim(&m.pool);
         size_t arenas_len = (size_t)m.pool.n_arenas * PAGE_LEN;
         assert_true(block_pool_held(&m.pool) - arenas_len <= used_len() * 5 / 4 + SLAB_LEN_MAX);
         while (m.n > 0) {
@@ -199,7 +200,57 @@ static void the_kernel_has_the_pages_back(void **state)
     while (m.n > 0) {
         give(m.n - 1);
     }
+    assert_int_equal(resident_pages(pages, PAGES), 2);
+    block_pool_trim(&m.pool);
     assert_int_equal(resident_pages(pages, PAGES), 0);
+}
+
+/* What comes and goes asks the kernel for nothing. */
+static void a_slab_waits_with_its_pages(void **state)
+{
+    uint8_t *pages[3];
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        take(4);
+        pages[i] = m.blocks[i].p;
+    }
+    for (int i = 0; i < 10; i++) {
+        give(2);
+        give(1);
+        assert_int_equal(resident_pages(pages, 3), 3);
+        take(4);
+        take(4);
+    }
+    while (m.n > 0) {
+        give(m.n - 1);
+    }
+    size_t held = block_pool_held(&m.pool);
+    assert_int_equal(resident_pages(pages, 3), 2);
+    block_pool_trim(&m.pool);
+    assert_int_equal(resident_pages(pages, 3), 0);
+    assert_int_equal(block_pool_held(&m.pool), held - 2 * PAGE_LEN);
+}
+
+/* From a class whose blocks reach its end to one that leaves some of it over, and back. */
+static void a_slab_that_waited_has_the_pages_of_its_class(void **state)
+{
+    enum { ALL = 8, SOME = 5 };
+    uint8_t *pages[ALL];
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        take(7);
+        for (size_t k = 0; k < ALL; k++) {
+            pages[k] = m.blocks[0].p + k * PAGE_LEN;
+        }
+        assert_int_equal(resident_pages(pages, ALL), ALL);
+        give(0);
+        assert_int_equal(resident_pages(pages, ALL), ALL);
+        take(6);
+        assert_ptr_equal(m.blocks[0].p, pages[0]);
+        assert_int_equal(resident_pages(pages, SOME), SOME);
+        assert_int_equal(resident_pages(pages + SOME, ALL - SOME), 0);
+        give(0);
+    }
 }
 
 int main(void)
@@ -209,6 +260,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_block_is_aligned_as_its_length, begin, end),
         cmocka_unit_test_setup_teardown(settling_gives_slabs_back, begin, end),
         cmocka_unit_test_setup_teardown(the_kernel_has_the_pages_back, begin, end),
+        cmocka_unit_test_setup_teardown(a_slab_waits_with_its_pages, begin, end),
+        cmocka_unit_test_setup_teardown(a_slab_that_waited_has_the_pages_of_its_class, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
