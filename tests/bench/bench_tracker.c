@@ -37,6 +37,8 @@ static const char usage_text[] =
     "  --warmup MS (300)      --duration MS (3000)\n"
     "  --pid PID: the tracker, for its CPU time and memory\n"
     "  --cpu N: run on this processor only\n"
+    "  --by-arrival: latency of UDP ends when the kernel has the answer; the waiting of this\n"
+    "      program, which may share its processor, is not in it\n"
     "  --foreign-peers: the answers' peers are made up, do not look at them\n"
     "\n"
     "Printed: answers, answers_per_s, answers_per_cpu_s (of the tracker), busy (its CPU time by\n"
@@ -83,7 +85,14 @@ struct arguments {
     bool has_cpu;
 };
 
-enum { OPTION_KIND = N_NUMBERS, OPTION_TRACKER, OPTION_EVENT, OPTION_FOREIGN_PEERS, OPTION_HELP };
+enum {
+    OPTION_KIND = N_NUMBERS,
+    OPTION_TRACKER,
+    OPTION_EVENT,
+    OPTION_BY_ARRIVAL,
+    OPTION_FOREIGN_PEERS,
+    OPTION_HELP,
+};
 
 static const struct option options[] = {
     {"torrents", required_argument, NULL, TORRENTS},
@@ -105,6 +114,7 @@ static const struct option options[] = {
     {"kind", required_argument, NULL, OPTION_KIND},
     {"tracker", required_argument, NULL, OPTION_TRACKER},
     {"event", required_argument, NULL, OPTION_EVENT},
+    {"by-arrival", no_argument, NULL, OPTION_BY_ARRIVAL},
     {"foreign-peers", no_argument, NULL, OPTION_FOREIGN_PEERS},
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
@@ -164,6 +174,9 @@ static bool take_option(struct arguments *arguments, int option, const char *tex
         arguments->has_tracker = true;
         return endpoint_parse(&arguments->load.tracker, span_str(text)) &&
                addr_is_loopback(&arguments->load.tracker.addr) && !arguments->load.tracker.addr.v6;
+    case OPTION_BY_ARRIVAL:
+        arguments->load.by_arrival = true;
+        return true;
     case OPTION_FOREIGN_PEERS:
         arguments->load.foreign_peers = true;
         return true;
@@ -224,6 +237,9 @@ static const char *what_is_wrong(const struct arguments *arguments, const struct
     }
     if (load->kind >= LOAD_HTTP_KEEPALIVE && load->period_ns > 0) {
         return "bursts are of datagrams";
+    }
+    if (load->kind >= LOAD_HTTP_KEEPALIVE && load->by_arrival) {
+        return "--by-arrival is for datagrams";
     }
     if (load->kind == LOAD_UDP_SCRAPE && load->hashes == 0) {
         return "a scrape needs a hash";

@@ -50,6 +50,7 @@ struct load_config {
     uint64_t warmup_ns;
     uint64_t duration_ns;
     pid_t tracker_pid;  /* 0: CPU time and memory are not measured */
+    bool by_arrival;    /* UDP: latency ends when the kernel has the answer */
     bool foreign_peers; /* the peers in an answer are made up: do not look at them */
 };
 

@@ -4,6 +4,8 @@
  *          data (IP_PKTINFO), so that 251 addresses cost no more than one.
  * Path     connect once from each source; then each free slot gets work, is encoded into the
  *          batch and sent; an answer is matched to its slot by transaction id and frees it.
+ * Latency  from just before a request is handed to the kernel until its answer is seen here, or
+ *          (by_arrival) until the kernel has it: that counts no waiting of this program's own.
  * Waiting  the sockets are polled without sleeping: a wake-up would be paid by the tracker's CPU.
  *          After a short batch a pause lets answers gather, so that the polling does not fight
  *          with the tracker for the socket's lock.
@@ -17,6 +19,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -45,6 +48,7 @@ enum {
 #define GATHER_NS     UINT64_C(20000)
 #define CONTROL_LEN   CMSG_SPACE(sizeof(struct in_pktinfo))
 
+_Static_assert(CMSG_SPACE(sizeof(struct timespec)) <= CONTROL_LEN, "control data of an answer");
 _Static_assert(LOAD_WINDOW_MAX <= 1 << SLOT_BITS, "a slot's number fits its transaction id");
 
 struct slot {
@@ -112,9 +116,10 @@ static void batch_set_source(struct batch *batch, size_t i, uint32_t source)
     memcpy(CMSG_DATA(CMSG_FIRSTHDR(&batch->messages[i].msg_hdr)), &info, sizeof info);
 }
 
-static int lane_open(struct lane *lane, uint32_t n_slots, struct err *e)
+static int lane_open(struct lane *lane, uint32_t n_slots, bool by_arrival, struct err *e)
 {
     int len = SOCKET_BUFFER_LEN;
+    int on = 1;
     struct sockaddr_in any = {.sin_family = AF_INET};
 
     lane->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -124,6 +129,9 @@ static int lane_open(struct lane *lane, uint32_t n_slots, struct err *e)
     /* Capped by net.core.rmem_max without an error; loss would show in the counts. */
     setsockopt(lane->fd, SOL_SOCKET, SO_RCVBUF, &len, sizeof len);
     setsockopt(lane->fd, SOL_SOCKET, SO_SNDBUF, &len, sizeof len);
+    if (by_arrival && setsockopt(lane->fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) != 0) {
+        return err_set_errno(e, errno, "SO_TIMESTAMPNS");
+    }
     if (bind(lane->fd, (struct sockaddr *)&any, sizeof any) != 0) {
         return err_set_errno(e, errno, "bind a UDP socket");
     }
@@ -227,17 +235,19 @@ static int lane_send(struct engine *engine, struct lane *lane, struct err *e)
             uint32_t number = lane->ready[lane->n_ready - 1 - i];
             struct slot *slot = &lane->slots[number];
             slot->transaction_id = engine->sequence++ << SLOT_BITS | number;
-            slot->sent_ns = engine->load->now_ns;
             engine->out.iov[i].iov_len = request_encode(engine, slot, engine->out.bytes[i]);
             batch_set_source(&engine->out, i, slot->source);
         }
+        uint64_t sent_ns = clock_ns();
         int sent = sendmmsg(lane->fd, engine->out.messages, n, MSG_DONTWAIT);
         if (sent < 0) {
             bool full = errno == EAGAIN || errno == ENOBUFS || errno == EINTR;
             return full ? 0 : err_set_errno(e, errno, "send to the tracker");
         }
         for (int i = 0; i < sent; i++) {
-            lane->slots[lane->ready[--lane->n_ready]].in_flight = true;
+            struct slot *slot = &lane->slots[lane->ready[--lane->n_ready]];
+            slot->in_flight = true;
+            slot->sent_ns = sent_ns;
         }
     }
     return 0;
@@ -257,7 +267,8 @@ static bool scrape_reply_fits(const struct load_config *config, const struct udp
     return reply->scrape.n == (size_t)config->hashes * 12;
 }
 
-static void on_reply(struct engine *engine, struct lane *lane, struct span datagram)
+static void on_reply(struct engine *engine, struct lane *lane, struct span datagram,
+                     uint64_t arrived_ns)
 {
     struct load *load = engine->load;
     const struct load_config *config = load->config;
@@ -274,6 +285,7 @@ static void on_reply(struct engine *engine, struct lane *lane, struct span datag
         load->stats.late++;
         return;
     }
+    uint64_t latency_ns = arrived_ns > slot->sent_ns ? arrived_ns - slot->sent_ns : 0;
     slot->in_flight = false;
     lane->free[lane->n_free++] = number;
     load->last_answer_ns = load->now_ns;
@@ -284,7 +296,7 @@ static void on_reply(struct engine *engine, struct lane *lane, struct span datag
     } else if (slot->action == UDP_CONNECT) {
         on_connect_reply(engine, slot, reply.connection_id);
         if (config->kind == LOAD_UDP_CONNECT) {
-            load_answered(load, load->now_ns - slot->sent_ns);
+            load_answered(load, latency_ns);
         }
     } else if (slot->action == UDP_SCRAPE && !scrape_reply_fits(config, &reply)) {
         load->stats.malformed++;
@@ -292,21 +304,39 @@ static void on_reply(struct engine *engine, struct lane *lane, struct span datag
                !load_peers(load, slot->peer, reply.announce.peers4)) {
         load->stats.malformed++;
     } else {
-        load_answered(load, load->now_ns - slot->sent_ns);
+        load_answered(load, latency_ns);
     }
+}
+
+/* When the kernel had it; ahead_ns: how far its clock for that is ahead of ours. */
+static uint64_t arrival_ns(struct msghdr *header, uint64_t ahead_ns)
+{
+    const struct cmsghdr *c = CMSG_FIRSTHDR(header);
+    struct timespec t;
+    ASSERT(c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS);
+    memcpy(&t, CMSG_DATA(c), sizeof t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec - ahead_ns;
 }
 
 /* returns  datagrams received, 0 when none are there. */
 static int lane_receive(struct engine *engine, struct lane *lane, struct err *e)
 {
+    bool by_arrival = engine->load->config->by_arrival;
+    for (int i = 0; by_arrival && i < BATCH; i++) {
+        engine->in.messages[i].msg_hdr.msg_control = engine->in.control[i];
+        engine->in.messages[i].msg_hdr.msg_controllen = CONTROL_LEN;
+    }
     int n = recvmmsg(lane->fd, engine->in.messages, BATCH, MSG_DONTWAIT, NULL);
     if (n < 0) {
         bool none = errno == EAGAIN || errno == EINTR;
         return none ? 0 : err_set_errno(e, errno, "receive from the tracker");
     }
     engine->load->now_ns = clock_ns();
+    uint64_t ahead_ns = by_arrival ? clock_real_ns() - clock_ns() : 0;
     for (int i = 0; i < n; i++) {
-        on_reply(engine, lane, span_of(engine->in.bytes[i], engine->in.messages[i].msg_len));
+        struct mmsghdr *m = &engine->in.messages[i];
+        on_reply(engine, lane, span_of(engine->in.bytes[i], m->msg_len),
+                 by_arrival ? arrival_ns(&m->msg_hdr, ahead_ns) : engine->load->now_ns);
     }
     return n;
 }
@@ -317,7 +347,7 @@ static void lane_find_lost(struct engine *engine, struct lane *lane)
 
     for (uint32_t i = 0; i < lane->n_slots; i++) {
         struct slot *slot = &lane->slots[i];
-        if (!slot->in_flight || load->now_ns - slot->sent_ns < LOST_AFTER_NS) {
+        if (!slot->in_flight || load->now_ns < slot->sent_ns + LOST_AFTER_NS) {
             continue;
         }
         slot->in_flight = false;
@@ -450,7 +480,7 @@ int load_udp_run(struct load *load, struct err *e)
         engine->lanes[i].fd = -1;
     }
     for (uint32_t i = 0; i < config->sockets && rc == 0; i++) {
-        rc = lane_open(&engine->lanes[i], config->window / config->sockets, e);
+        rc = lane_open(&engine->lanes[i], config->window / config->sockets, config->by_arrival, e);
     }
     if (rc == 0) {
         rc = engine_run(engine, e);

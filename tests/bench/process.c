@@ -56,3 +56,8 @@ uint64_t clock_ns(void)
 {
     return read_clock_ns(CLOCK_MONOTONIC);
 }
+
+uint64_t clock_real_ns(void)
+{
+    return read_clock_ns(CLOCK_REALTIME);
+}

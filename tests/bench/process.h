@@ -23,4 +23,7 @@ uint64_t process_resident_bytes(pid_t pid);
 /* Monotonic time, ns. */
 uint64_t clock_ns(void);
 
+/* The wall clock, by which the kernel stamps what comes in. */
+uint64_t clock_real_ns(void);
+
 #endif

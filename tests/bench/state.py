@@ -185,7 +185,7 @@ class Bench:
         self.load(server, torrents, "udp-fill", "--numwant", 1, "--event", "started")
 
     def announce(self, server, torrents, duration_ms):
-        return self.load(server, torrents, "udp-announce", "--window", 128,
+        return self.load(server, torrents, "udp-announce", "--window", 128, "--by-arrival",
                          "--duration", duration_ms)  # fmt: skip
 
     def gaps_ms(self, server):
@@ -260,7 +260,7 @@ class Bench:
             self.problems.append(f"list: {rows} torrents")
         for _ in range(self.options.rounds):
             idle = self.announce(server, self.sizes.torrents, self.options.duration)
-            reader = Reader(server, self.tracker_cpu, path)
+            reader = Reader(server, self.tracker_cpu if where == ONE else self.load_cpu, path)
             reader.start()
             try:
                 busy = self.announce(server, self.sizes.torrents, self.options.duration)
