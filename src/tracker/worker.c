@@ -183,14 +183,12 @@ void worker_free(struct worker *w)
 static void run(void *arg)
 {
     struct worker *w = arg;
-    char name[16]; /* the kernel keeps no more */
-    (void)snprintf(name, sizeof name, "tracker-%zu", w->index % 1000);
-    (void)pthread_setname_np(pthread_self(), name);
     (void)uv_run(&w->loop, UV_RUN_DEFAULT);
 }
 
 int worker_start(struct worker *w, struct err *e)
 {
+    char name[16]; /* the kernel keeps no more */
     sigset_t all;
     sigset_t before;
     (void)sigfillset(&all);
@@ -201,6 +199,8 @@ int worker_start(struct worker *w, struct err *e)
         return err_set(e, err_from_uv(status), "cannot start worker thread: %s",
                        uv_strerror(status));
     }
+    (void)snprintf(name, sizeof name, "tracker-%zu", w->index % 1000);
+    (void)pthread_setname_np(w->thread, name); /* from here: who finds the server ready sees it */
     w->started = true;
     return 0;
 }
