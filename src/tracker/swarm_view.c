@@ -20,6 +20,7 @@ enum {
     PEERS_A_CALL = 1024,  /* looked at by one swarm_view_find */
     SWARM_COST = 4,       /* looking at a swarm costs as much as so many peers */
     EMPTY_SHARD_COST = 8,
+    AHEAD = 4, /* swarms between two steps of a prefetch */
 };
 
 /* In *at of swarm_view_peers: the IPv6 peers begin here. */
@@ -304,6 +305,18 @@ static void find_in_swarm(struct torrent_cursor *c, const struct swarm *m,
     }
 }
 
+/* The walk is about to look at the swarm below n: what it will read a few swarms later is asked for,
+ * in the order in which one leads to the other. */
+static void prefetch_below(const struct swarm_array *a, uint32_t n)
+{
+    if (n > 3 * AHEAD) {
+        swarm_array_prefetch_at(a, n - 1 - 3 * AHEAD);
+        __builtin_prefetch(swarm_array_at(a, n - 1 - 2 * AHEAD));
+        swarm_array_prefetch_peers(&swarm_array_at(a, n - 1 - AHEAD)->family[0]);
+        swarm_array_prefetch_peers(&swarm_array_at(a, n - 1 - AHEAD)->family[1]);
+    }
+}
+
 /* One lock's worth; false when the shard is done. */
 static bool find_some(struct shard *sh, struct torrent_cursor *c,
                       const struct swarm_view_filter *filter, struct peer_batch *b, int *looked)
@@ -326,6 +339,7 @@ static bool find_some(struct shard *sh, struct torrent_cursor *c,
         }
         c->last = m->info_hash;
         budget -= SWARM_COST;
+        prefetch_below(&sh->array, c->swarm);
         find_in_swarm(c, m, filter, b, &budget);
         if (c->peer == 0) {
             c->peer = UINT64_MAX;
