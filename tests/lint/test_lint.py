@@ -186,6 +186,8 @@ def test_proto_fuzz(make):
     assert len(proto_fuzz.check(root)) == 1, "an empty corpus"
     make({"tests/fuzz/corpus/a/one": ""})
     assert proto_fuzz.check(root) == []
+    make({"src/proto/other.c": ""})
+    assert len(proto_fuzz.check(root)) == 1, "a part of nothing"
 
 
 @pytest.mark.parametrize("text", [
