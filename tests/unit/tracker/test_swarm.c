@@ -368,6 +368,28 @@ static size_t held_by(struct swarms *s)
     return len;
 }
 
+/* More blocks than are freed at once. */
+static void a_forgotten_giant_leaves_nothing(void **state)
+{
+    enum { PEERS = 60000 };
+    const struct swarms_cfg cfg = {.max_torrents = 2, .max_peers = PEERS, .seed = {{1, 2}}};
+    struct swarms *s = swarms_new(&cfg);
+    struct swarms_swept swept = {.expired = 0};
+    struct scrape_counts counts;
+    (void)state;
+    for (uint32_t i = 0; i < PEERS; i++) {
+        visit(s, i, &counts);
+    }
+    const size_t full = held_by(s);
+    const struct infohash hash = hash_n(1);
+    assert_int_equal(swarms_forget(s, &hash), PEERS);
+    assert_int_equal(s->n_peers + s->n_torrents, 0);
+    while (!swarms_sweep(s, 0, NULL, NULL, &swept)) {
+    }
+    assert_true(held_by(s) < full / 50);
+    swarms_free(s);
+}
+
 /* Refused, it is gone at once; what it had is freed in steps, between which it may exist anew. */
 static void a_refused_giant_is_freed_in_steps(void **state)
 {
@@ -472,6 +494,7 @@ int main(void)
         cmocka_unit_test(a_large_swarm_keeps_its_memory_while_peers_come_and_go),
         cmocka_unit_test(memory_of_the_gone_comes_back),
         cmocka_unit_test(a_giant_swarm_is_swept_in_steps),
+        cmocka_unit_test(a_forgotten_giant_leaves_nothing),
         cmocka_unit_test(a_refused_giant_is_freed_in_steps),
         cmocka_unit_test(a_giant_half_freed_is_freed_at_the_end),
         cmocka_unit_test(what_moves_past_the_sweep_goes_a_round_later),
